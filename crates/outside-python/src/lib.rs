@@ -62,8 +62,8 @@ mod _outside {
     use crate::message::response_headers::ResponseHeaders;
     #[pymodule_export]
     use crate::server::around::{
-        _error_page, _log_failure, _report, _run_on_loop, _set_any_errorhandler, _set_around, _settle,
-        _settle_response, _status_of,
+        _error_page, _forgo_content, _log_failure, _report, _run_on_loop, _set_any_errorhandler, _set_around, _settle,
+        _settle_response, _status_of, _wants_content,
     };
     #[pymodule_export]
     use crate::server::folder::Folder;
@@ -76,7 +76,7 @@ mod _outside {
     #[pymodule_export]
     use crate::server::redirect::OutsideHttpRedirect;
     #[pymodule_export]
-    use crate::server::running::{_belongings, _forked};
+    use crate::server::running::{_belongings, _forked, _own_descriptors};
     #[pymodule_export]
     use crate::server::settings::_check_cors;
     #[pymodule_export]

@@ -18,7 +18,7 @@
 //!
 //! The rooms of the sources, top to bottom; each may name only those below it: `app`, `server`, `connection`, `exchange`,
 //! `executor`, `log`, `site`, `route`, `handler`, `files`, `websocket`, `compression`, `transport`, `content`, `protocol`,
-//! `config`, `budget`, `placement`, `message`, `error`.
+//! `config`, `budget`, `placement`, `descriptors`, `message`, `error`.
 
 mod app;
 mod budget;
@@ -31,6 +31,7 @@ mod compression;
 pub mod config;
 mod connection;
 pub mod content;
+mod descriptors;
 mod error;
 mod exchange;
 mod executor;
@@ -48,6 +49,8 @@ pub mod websocket;
 
 pub use app::{HeardSignals, OutsideHttp, OutsideHttpRedirect, ScheduledResponse, ServerRun};
 pub use config::Config;
+#[doc(hidden)]
+pub use descriptors::own_descriptors;
 pub use error::{Error, Refusal};
 pub use files::Folder;
 pub use handler::FilePath;

@@ -27,6 +27,7 @@ pub const ROOMS: &[&str] = &[
     "config",
     "budget",
     "placement",
+    "descriptors",
     "message",
     "error",
 ];

@@ -5,7 +5,7 @@ result of a coroutine or the value itself. `call` and `admit` run it on the engi
 `call_async` on the asyncio loop. The engine calls these functions only if a handler has any function around itself.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextvars import Context
 from types import CoroutineType
 from typing import Any, TypeVar
@@ -14,6 +14,7 @@ from .. import _outside
 from .._outside import Request, Response
 from . import loop as _loop
 from .current import CURRENT, Wishes
+from .early import ContentWanted, looks_at_content
 from .extra import add_to
 from .signature import ErrorHandler
 
@@ -39,9 +40,17 @@ class Hooks:
         # with the request and the response.
         self.guards: list[_Handler] = []
         self.finishers: list[_Handler] = []
+        # Whether a function of `before` looks at the content of requests, by its id, once that is known.
+        self.looks: dict[int, bool] = {}
 
     def of_code(self, code: int) -> _Handler | None:
         return self.by_code.get(code) or self.of_any
+
+    def looks_at_content(self, function: _Handler) -> bool:
+        known = self.looks.get(id(function))
+        if known is None:
+            known = self.looks[id(function)] = looks_at_content(function)
+        return known
 
     def __bool__(self) -> bool:
         return bool(self.before or self.after or self.by_code or self.by_class or self.of_any or self.guards or self.finishers)
@@ -104,16 +113,38 @@ def call(
     request: Request,
     by_place: tuple[Any, ...],
     by_name: dict[str, Any] | None,
+    done: int = 0,
 ) -> Response | Unfinished:
-    """Calls a plain handler with everything around it, in this context."""
-    return _drive(context, _steps(scope, request, lambda: function(*by_place, **(by_name or {})), function))
+    """Calls a plain handler with everything around it, in this context, without the functions that `admit_early` has called."""
+    return _drive(context, _steps(scope, request, lambda: function(*by_place, **(by_name or {})), function, done))
 
 
 async def call_async(
-    _: None, scope: Scope, function: _Handler, request: Request, by_place: tuple[Any, ...], by_name: dict[str, Any] | None
+    _: None,
+    scope: Scope,
+    function: _Handler,
+    request: Request,
+    by_place: tuple[Any, ...],
+    by_name: dict[str, Any] | None,
+    done: int = 0,
 ) -> Response | Unfinished:
     """The same for an `async def` handler, in the context of its task."""
-    return await _drive_async(_steps(scope, request, lambda: function(*by_place, **(by_name or {})), function))
+    return await _drive_async(_steps(scope, request, lambda: function(*by_place, **(by_name or {})), function, done))
+
+
+def admit_early(
+    context: Context, scope: Scope, request: Request, is_gate: bool, is_async: bool
+) -> Response | Unfinished | tuple[int, bool]:
+    """Calls the functions before a handler for a request whose content has not come in: on the loop, if the handler is an
+    `async def` function.
+
+    The result is their answer; or the number of functions that have let the request pass, and whether these are all.
+    """
+    steps = _early(scope.at(request) if is_gate else scope, request, is_gate)
+    if not is_async:
+        return _drive(context, steps)
+    answer: Response | Unfinished | tuple[int, bool] = _loop.wait_for(_drive_async(steps), context)
+    return answer
 
 
 def begin(scope: Scope | None, request: Request) -> None:
@@ -123,9 +154,10 @@ def begin(scope: Scope | None, request: Request) -> None:
         request._begin(scope.server)
 
 
-def admit(context: Context, scope: Scope, request: Request) -> Response | None:
-    """Calls the `before` functions for a request that no function answers; `None` lets it pass."""
-    return _drive(context, _admission(scope.at(request), request))
+def admit(context: Context, scope: Scope, request: Request, done: int) -> Response | None:
+    """Calls the `before` functions, behind the first ones that are done, for a request that no function answers; `None` lets it
+    pass."""
+    return _drive(context, _admission(scope.at(request), request, done))
 
 
 def finish(context: Context, scope: Scope, request: Request, response: Response) -> Response:
@@ -190,19 +222,22 @@ async def _drive_async(steps: Generator[Any, Any, _R]) -> _R:
 
 
 def _steps(
-    scope: Scope, request: Request, handler: Callable[[], Any], function: _Handler
+    scope: Scope, request: Request, handler: Callable[[], Any], function: _Handler, done: int
 ) -> Generator[Any, Any, Response | Unfinished]:
     """The calls around a handler: functions before it, the handler, functions after it."""
     response: Any
     begin(scope, request)
     try:
         answer = None
-        for guard in scope.hooks[0].guards:
+        guards, befores = scope.hooks[0].guards, scope.before()
+        if done:
+            guards, befores = guards[done:], befores[max(0, done - len(guards)) :]
+        for guard in guards:
             answer = guard(request, scope)
             if answer is not None:
                 break
         else:
-            for before in scope.before():
+            for before in befores:
                 answer = yield before(request)
                 if answer is not None:
                     function = before
@@ -219,10 +254,60 @@ def _steps(
     return (yield from _ending(scope, request, response))
 
 
-def _admission(scope: Scope, request: Request) -> Generator[Any, Any, Response | None]:
+def _early(scope: Scope, request: Request, is_gate: bool) -> Generator[Any, Any, Response | Unfinished | tuple[int, bool]]:
+    """The calls before a handler, up to the first function that looks at the content."""
+    response: Any
+    done = 0
     begin(scope, request)
     try:
-        for before in scope.before():
+        answer = None
+        for hooks, function in _before(scope, is_gate):
+            if hooks is not None and hooks.looks_at_content(function):
+                return done, False
+            try:
+                # A guard that asks for content has no other effect: it may be called again each time.
+                answer = function(request, scope) if hooks is None else (yield function(request))
+            except ContentWanted:
+                pass
+            except Exception:
+                if not _outside._wants_content(request):
+                    raise
+            if _outside._wants_content(request):
+                if hooks is not None:
+                    hooks.looks[id(function)] = True
+                return done, False
+            if answer is not None:
+                break
+            done += 1
+        else:
+            return done, True
+        _outside._forgo_content(request)
+        response = _outside._settle(answer, 200, function)
+        if type(response) is tuple:
+            response = yield from _failed(scope, request, *response)
+    except Exception as error:
+        # No other function asks for content that does not come: it is empty.
+        _outside._forgo_content(request)
+        response = yield from _rescued(scope, request, error)
+    if is_gate:
+        return response
+    if response._is_stream():
+        return Unfinished(response)
+    return (yield from _ending(scope, request, response))
+
+
+def _before(scope: Scope, is_gate: bool) -> Iterator[tuple[Hooks | None, _Handler]]:
+    """The functions before a handler with their hooks; guards have none."""
+    if not is_gate:
+        yield from ((None, guard) for guard in scope.hooks[0].guards)
+    for hooks in scope.hooks:
+        yield from ((hooks, before) for before in hooks.before)
+
+
+def _admission(scope: Scope, request: Request, done: int) -> Generator[Any, Any, Response | None]:
+    begin(scope, request)
+    try:
+        for before in scope.before()[done:]:
             answer = yield before(request)
             if answer is not None:
                 return (yield from _settled(scope, request, answer, 200, before))

@@ -173,7 +173,11 @@ class _Server:
                 if kind == "apply":  # with parameters of the path
                     by_place, by_name = request
                     what, request = partial(what, *by_place, **(by_name or {})), None
-                task = self._start(self._answer(ticket, call, what, request))
+                context = None
+                if kind == "resume":  # in the context of the functions that were called before the content came
+                    arguments, context = request
+                    what, request = partial(what, *arguments), None
+                task = self._start_in(context, self._answer(ticket, call, what, request))
                 if not task.done():
                     self._tasks[ticket] = task
                 continue

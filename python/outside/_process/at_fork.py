@@ -5,6 +5,11 @@ A child has copies of all descriptors, and of Python's signal handlers, but none
 server to end that is not there, and connections would stay open as long as the child lives. So a child gets the default
 handlers for signals that are still the server's, and none of its descriptors; handlers and descriptors of the program itself
 stay. The server's own workers are forked by `fork.py`, which says so here.
+
+Open files of the engine (`crates/outside/src/descriptors`) are no exception: files that are being sent, folders, content that is
+still coming in, locks of certificates. Content that has come in belongs to its handler, whose child may go on with it; that of
+requests which other threads handle at that time is taken away. Where no plain handler runs on the thread that forks (on the
+asyncio loop, in a thread of the program's own), it is not known whose child it is, and such content stays.
 """
 
 from __future__ import annotations
@@ -28,6 +33,8 @@ pipes: list[int] = []
 _descriptors: list[int] = []
 _addresses: list[Any] = []
 _loop_descriptors: list[int] = []
+# Content of requests that are not of the forking thread: its number, device and inode.
+_contents: list[tuple[int, int, int]] = []
 # The signals that the forking thread lets in again afterwards.
 _of_thread = threading.local()
 
@@ -39,7 +46,8 @@ def _before() -> None:
         return
     from .._handlers import loop as _loop
 
-    _descriptors[:], _addresses[:] = _outside._belongings()
+    _descriptors[:], _addresses[:], contents = _outside._belongings(threading.get_ident())
+    _contents[:] = [known for descriptor in contents if (known := _identity(descriptor))]
     with _loop.making:
         _loop_descriptors[:] = [*_sockets_of(_loop.current), *_loop.rings] if _loop.current is not None else []
     # A signal that comes to the child before it has handlers of its own has to wait for them.
@@ -57,6 +65,8 @@ def _in_child() -> None:
     try:
         _outside._forked()
         _reset_signals()
+        # Their numbers stay taken: the engine's objects, which the child has as well, would close them once more.
+        _replace([*_outside._own_descriptors(), *(known[0] for known in _contents if known == _identity(known[0]))])
         _let_go()
     except Exception as error:
         # It cannot be raised: Python goes on with the code after the fork.
@@ -176,6 +186,14 @@ def _pipe(descriptor: int) -> int | None:
     except OSError:
         return None
     return status.st_ino if stat.S_ISFIFO(status.st_mode) else None
+
+
+def _identity(descriptor: int) -> tuple[int, int, int] | None:
+    try:
+        status = os.fstat(descriptor)
+    except OSError:
+        return None  # closed by now
+    return descriptor, status.st_dev, status.st_ino
 
 
 def _kind(descriptor: int) -> str:

@@ -5,12 +5,14 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
-use outside::Error;
 use outside::handler::{AsyncHandler, Reply, ResponseSizes, Ticket};
+use outside::{Error, Response};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyList;
 
+use super::context::RequestContext;
+use super::early::{Place, admit};
 use super::handler_call::{HandlerCall, around, scope_of};
 use super::plan::Plan;
 use super::shared::Shared;
@@ -34,16 +36,20 @@ impl Coroutine {
         ticket: Ticket,
         call: &Bound<'_, AsyncCall>,
         request: &Bound<'_, Request>,
-        is_around: bool,
+        early: Option<(Arc<RequestContext>, usize)>,
     ) -> PyResult<()> {
         let function = self.function.bind(request.py());
         match &self.plan {
-            plan if is_around => {
+            plan if call.get().is_around => {
                 static CALL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
                 let py = request.py();
                 let around_it = CALL.import(py, "outside._handlers.around", "call_async")?;
-                let arguments = (around(None, function, plan.as_ref(), request, &self.shared)?, py.None());
-                list.append(("apply", ticket, around_it, arguments, call))
+                let (known, done) = early.unzip();
+                let arguments = around(None, function, plan.as_ref(), request, done, &self.shared)?;
+                match known {
+                    None => list.append(("apply", ticket, around_it, (arguments, py.None()), call)),
+                    Some(known) => list.append(("resume", ticket, around_it, (arguments, known.enterable(py)?), call)),
+                }
             }
             Some(plan) if !plan.is_plain() => list.append(("apply", ticket, function, plan.arguments(request)?, call)),
             _ => list.append(("call", ticket, function, request, call)),
@@ -60,10 +66,14 @@ impl LoopFunction for Coroutine {
         reply: Reply,
     ) -> PyResult<()> {
         let py = list.py();
-        let request = Bound::new(py, Request::view(request))?;
+        let early = self.shared.early.take(py, &request);
+        let request = match &early {
+            None => Bound::new(py, Request::view(request))?,
+            Some((known, _)) => known.request(py).clone(),
+        };
         let call = Bound::new(py, AsyncCall::begin(self, &request, reply))?;
         let begun = call.get();
-        if let Err(error) = begun.coroutine.append(list, ticket, &call, &request, begun.is_around) {
+        if let Err(error) = begun.coroutine.append(list, ticket, &call, &request, early) {
             begun.settle(py, Err(error));
         }
         Ok(())
@@ -81,6 +91,11 @@ pub(crate) struct AsyncFunction {
 impl AsyncHandler for AsyncFunction {
     fn submit(&self, request: Arc<outside::Request>, reply: Reply) -> Ticket {
         EventLoop::call(Arc::clone(&self.coroutine) as _, request, reply)
+    }
+
+    fn admit(&self, request: &Arc<outside::Request>) -> Result<Response, Error> {
+        let Coroutine { plan, shared, .. } = &*self.coroutine;
+        admit(request, scope_of(plan.as_ref(), shared), Place::Async, shared)
     }
 
     fn takes_pieces(&self) -> bool {

@@ -111,12 +111,13 @@ fn finished(value: Bound<'_, PyAny>) -> PyResult<(Bound<'_, PyAny>, bool)> {
 }
 
 /// The arguments of the functions of `outside/_handlers/around.py`: the context, the scope of the callbacks around a
-/// handler, the handler, and its arguments.
+/// handler, the handler, its arguments, and the number of functions before it that were called already.
 pub(crate) fn around<'py>(
     context: Option<&Bound<'py, PyAny>>,
     function: &Bound<'py, PyAny>,
     plan: Option<&Plan>,
     request: &Bound<'py, Request>,
+    done: Option<usize>,
     shared: &Shared,
 ) -> PyResult<Bound<'py, PyTuple>> {
     let py = request.py();
@@ -124,7 +125,11 @@ pub(crate) fn around<'py>(
         Some(plan) => plan.arguments(request)?,
         None => (PyTuple::new(py, [request])?, None),
     };
-    (context, scope_of(plan, shared), function, request, by_place, by_name).into_pyobject(py)
+    let scope = scope_of(plan, shared);
+    match done {
+        None => (context, scope, function, request, by_place, by_name).into_pyobject(py),
+        Some(done) => (context, scope, function, request, by_place, by_name, done).into_pyobject(py),
+    }
 }
 
 /// The scope of the callbacks around a handler.

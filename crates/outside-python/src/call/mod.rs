@@ -3,6 +3,7 @@
 
 pub(crate) mod asynchronous;
 pub(crate) mod context;
+pub(crate) mod early;
 pub(crate) mod handler_call;
 pub(crate) mod hooks;
 pub(crate) mod interrupt;

@@ -1,11 +1,14 @@
 //! The state that the handlers of one server share: the running requests, and the functions beside handlers.
 
 use std::fs::File;
+use std::os::fd::RawFd;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock};
 
+use outside::content::content_descriptor;
 use pyo3::prelude::*;
 
+use crate::call::early::EarlyCalls;
 use crate::call::interrupt;
 use crate::call::uncaught::UncaughtExceptions;
 use crate::message::request::Request;
@@ -29,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) finishes: AtomicBool,
     /// Whether there is an `async def` function, so that the asyncio loop is needed.
     pub(crate) needs_loop: AtomicBool,
+    /// Requests whose handlers are called when their content is there.
+    pub(crate) early: EarlyCalls,
     /// The page about an exception, and the test client that is told of it.
     pub(crate) uncaught: UncaughtExceptions,
     /// In a worker process: the pipe to its supervisor.
@@ -98,6 +103,17 @@ impl Shared {
         let active = lock_attached(&self.active, py);
         let found = active.iter().find(|active| Arc::ptr_eq(active.request.get().inner(), request))?;
         Some((found.request.clone_ref(py), found.context.as_ref().map(|context| context.clone_ref(py))))
+    }
+
+    /// The files with content of the requests that other threads than this one handle; none if no plain function runs on
+    /// this thread, since its requests are not known then.
+    pub(crate) fn contents_of_others(&self, py: Python<'_>, thread: u64) -> Vec<RawFd> {
+        let active = lock_attached(&self.active, py);
+        if !active.iter().any(|active| active.thread == Some(thread)) {
+            return Vec::new();
+        }
+        let others = active.iter().filter(|active| active.thread != Some(thread));
+        others.filter_map(|active| content_descriptor(active.request.get().inner())).collect()
     }
 
     /// Python's number of the thread that handles this request, if it is handled by a thread of its own.

@@ -13,6 +13,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyTuple;
 
 use super::context::{Attachment, RequestContext, copy_context};
+use super::early::{Place, admit};
 use super::handler_call::{HandlerCall, around, scope_of};
 use super::interrupt::thread_ident;
 use super::plan::Plan;
@@ -31,28 +32,53 @@ pub(crate) struct SyncFunction {
 impl SyncHandler for SyncFunction {
     fn call(&self, request: &Arc<outside::Request>) -> Result<Response, Error> {
         Python::attach(|py| {
-            let object = Bound::new(py, Request::view(Arc::clone(request))).map_err(out_of_memory)?;
             let (function, plan, shared) = (self.function.bind(py), self.plan.as_ref(), &self.shared);
-            let is_around = shared.is_around.load(Ordering::Relaxed);
+            if shared.is_around.load(Ordering::Relaxed) {
+                return self.call_around(py, request);
+            }
+            let object = Bound::new(py, Request::view(Arc::clone(request))).map_err(out_of_memory)?;
             // Without functions before or after it, a plain function on a plain route needs no context of its own.
-            let wants_context = is_around || plan.is_some() || shared.hooked.load(Ordering::Relaxed);
+            let wants_context = plan.is_some() || shared.hooked.load(Ordering::Relaxed);
             let context = wants_context.then(|| copy_context(py)).transpose().map_err(out_of_memory)?;
             shared.begin(&object, context.as_ref(), thread_ident(py).ok());
             let result = match (&context, plan) {
-                (context, plan) if is_around => {
-                    around(context.as_ref(), function, plan, &object, shared).and_then(|arguments| {
-                        static CALL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-                        CALL.import(py, "outside._handlers.around", "call")?.call1(arguments)
-                    })
-                }
                 (Some(context), Some(plan)) => plan.call(context, function, &object),
                 (Some(context), None) => context.call_method1(intern!(py, "run"), (function, &object)),
                 (None, _) => function.call1((&object,)),
             };
             shared.end(&object);
-            let scope = is_around.then(|| scope_of(plan, shared)).flatten();
-            HandlerCall { request: &object, function: Some(function), context, scope, shared }.answer(result)
+            HandlerCall { request: &object, function: Some(function), context, scope: None, shared }.answer(result)
         })
+    }
+
+    fn admit(&self, request: &Arc<outside::Request>) -> Result<Response, Error> {
+        admit(request, scope_of(self.plan.as_ref(), &self.shared), Place::Plain, &self.shared)
+    }
+}
+
+impl SyncFunction {
+    /// Calls the function with the callbacks around it.
+    fn call_around(&self, py: Python<'_>, request: &Arc<outside::Request>) -> Result<Response, Error> {
+        static CALL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let (function, plan, shared) = (self.function.bind(py), self.plan.as_ref(), &self.shared);
+        let early = shared.early.take(py, request);
+        let (object, context, done) = match &early {
+            None => {
+                let object = Bound::new(py, Request::view(Arc::clone(request))).map_err(out_of_memory)?;
+                (object, copy_context(py).map_err(out_of_memory)?, None)
+            }
+            Some((known, done)) => {
+                (known.request(py).clone(), known.enterable(py).map_err(out_of_memory)?, Some(*done))
+            }
+        };
+        shared.begin(&object, Some(&context), thread_ident(py).ok());
+        let arguments = around(Some(&context), function, plan, &object, done, shared);
+        let result =
+            arguments.and_then(|arguments| CALL.import(py, "outside._handlers.around", "call")?.call1(arguments));
+        shared.end(&object);
+        let scope = scope_of(plan, shared);
+        let context = Some(context);
+        HandlerCall { request: &object, function: Some(function), context, scope, shared }.answer(result)
     }
 }
 
@@ -64,11 +90,17 @@ pub(crate) struct Gate {
 impl SyncHandler for Gate {
     fn call(&self, request: &Arc<outside::Request>) -> Result<Response, Error> {
         Python::attach(|py| {
-            let object = Bound::new(py, Request::view(Arc::clone(request))).map_err(out_of_memory)?;
-            let context = copy_context(py).map_err(out_of_memory)?;
+            let early = self.shared.early.take(py, request);
+            let (object, context, done) = match &early {
+                None => {
+                    let object = Bound::new(py, Request::view(Arc::clone(request))).map_err(out_of_memory)?;
+                    (object, copy_context(py).map_err(out_of_memory)?, 0)
+                }
+                Some((known, done)) => (known.request(py).clone(), known.enterable(py).map_err(out_of_memory)?, *done),
+            };
             self.shared.begin(&object, Some(&context), thread_ident(py).ok());
             let module = py.import("outside._handlers.around");
-            let arguments = (&context, self.shared.scope.get(), &object);
+            let arguments = (&context, self.shared.scope.get(), &object, done);
             let result = module.and_then(|module| module.getattr("admit")?.call1(arguments));
             self.shared.end(&object);
             let called = HandlerCall {
@@ -88,6 +120,10 @@ impl SyncHandler for Gate {
                 result => called.answer(result),
             }
         })
+    }
+
+    fn admit(&self, request: &Arc<outside::Request>) -> Result<Response, Error> {
+        admit(request, self.shared.scope.get(), Place::Gate, &self.shared)
     }
 }
 
@@ -149,6 +185,6 @@ impl ErrorHandler for ErrorFunction {
     }
 }
 
-fn out_of_memory(error: PyErr) -> Error {
+pub(super) fn out_of_memory(error: PyErr) -> Error {
     Error::new(error.to_string())
 }

@@ -33,10 +33,21 @@ impl BodyReader {
     }
 }
 
+/// Ends the function that asks for content which has not come in: it is called again when the content is there.
+pub(crate) fn refuse_outstanding(py: Python<'_>, request: &Request) -> PyResult<()> {
+    if !request.is_outstanding() {
+        return Ok(());
+    }
+    request.want_content();
+    let wanted = py.import("outside._handlers.early")?.getattr("ContentWanted")?;
+    Err(PyErr::from_value(wanted.call0()?))
+}
+
 #[pymethods]
 impl BodyReader {
     /// The next piece; waits for it while other threads run Python. `None` at the end.
     fn next(&self, py: Python<'_>) -> PyResult<Option<Py<PyBytes>>> {
+        refuse_outstanding(py, &self.request)?;
         let copy = |piece: &[u8]| Python::attach(|py| PyBytes::new(py, piece).unbind());
         let taken: Result<_, Error> = py.detach(|| self.step(|pieces| pieces.next_with(copy)));
         taken.map_err(|error| content_error(py, &error))
@@ -44,6 +55,7 @@ impl BodyReader {
 
     /// The same without waiting. `False`: there is none yet; the loop of `async def` handlers will be told of this ticket.
     fn poll(&self, py: Python<'_>, ticket: u64) -> PyResult<Py<PyAny>> {
+        refuse_outstanding(py, &self.request)?;
         let waker = EventLoop::waker(ticket);
         let copy = |piece: &[u8]| PyBytes::new(py, piece).into_any().unbind();
         let polled = self.step(|pieces| pieces.poll_next_with(&Context::from_waker(&waker), copy));

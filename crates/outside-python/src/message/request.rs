@@ -10,7 +10,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use crate::errors::content_error;
-use crate::message::body::BodyReader;
+use crate::message::body::{BodyReader, refuse_outstanding};
 use crate::message::form::FormFile;
 use crate::message::json::{NoJson, decoded};
 use crate::message::parameter::value_of;
@@ -67,6 +67,7 @@ impl Request {
     /// The engine's request with all of its content: on a route that streams it is waited for.
     fn gathered(&self, py: Python<'_>) -> PyResult<&Arc<outside::Request>> {
         let inner = self.inner();
+        refuse_outstanding(py, inner)?;
         if inner.is_streamed() {
             let refuse = py.import("outside._handlers.body")?.getattr("refuse_to_block")?;
             refuse.call1(("async for piece in request.iter_body()",))?;

@@ -131,6 +131,18 @@ pub(crate) fn _status_of(py: Python<'_>, error: Bound<'_, PyAny>) -> Option<(u16
     Some((answer.code(), answer.public_message().map(str::to_owned)))
 }
 
+/// Whether a function has asked for the content of this request, which its client was not asked for yet.
+#[pyfunction]
+pub(crate) fn _wants_content(request: &Bound<'_, Request>) -> bool {
+    request.get().inner().wants_content()
+}
+
+/// Leaves this content empty, because the request is answered without it.
+#[pyfunction]
+pub(crate) fn _forgo_content(request: &Bound<'_, Request>) {
+    request.get().inner().forgo_content();
+}
+
 /// Logs an exception as the server logs it.
 #[pyfunction]
 pub(crate) fn _log_failure(request: &Bound<'_, Request>, what: &str, error: Bound<'_, PyAny>) {

@@ -2,13 +2,14 @@
 //! and because the last one ends the asyncio loop.
 
 use std::os::fd::{AsRawFd as _, RawFd};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use outside::ServerRun;
 use outside::listen::{Address, Endpoint};
 use pyo3::prelude::*;
 
+use crate::call::shared::Shared;
 use crate::event_loop::EventLoop;
 use crate::forked;
 use crate::server::listening::to_python;
@@ -17,6 +18,7 @@ use crate::support::lock;
 /// A server that runs, held here until `run()` ends: a forked child, in which it never ends, drops no server.
 struct RunEntry {
     server: Py<PyAny>,
+    shared: Arc<Shared>,
     descriptors: Vec<RawFd>,
     addresses: Vec<Address>,
 }
@@ -27,9 +29,10 @@ static ENTRIES: Mutex<Vec<RunEntry>> = Mutex::new(Vec::new());
 pub(crate) struct RunRecord<'a, 'py>(&'a Bound<'py, PyAny>);
 
 impl<'a, 'py> RunRecord<'a, 'py> {
-    pub(crate) fn begin(server: &'a Bound<'py, PyAny>, server_run: &ServerRun) -> Self {
+    pub(crate) fn begin(server: &'a Bound<'py, PyAny>, shared: &Arc<Shared>, server_run: &ServerRun) -> Self {
         let descriptors = server_run.descriptors().map(|descriptor| descriptor.as_raw_fd()).to_vec();
-        lock(&ENTRIES).push(RunEntry { server: server.clone().unbind(), descriptors, addresses: Vec::new() });
+        let (server_object, shared) = (server.clone().unbind(), Arc::clone(shared));
+        lock(&ENTRIES).push(RunEntry { server: server_object, shared, descriptors, addresses: Vec::new() });
         Self(server)
     }
 }
@@ -53,18 +56,27 @@ pub(crate) fn note_endpoints(server: &Py<PyAny>, endpoints: &[Endpoint]) {
     }
 }
 
-/// The descriptors that are known by number, and the addresses of all servers: for a fork that is about to be made.
+/// The descriptors that are known by number, the addresses of all servers, and the files with content of requests that other
+/// threads than this one handle: for a fork that is about to be made.
 #[pyfunction]
-pub(crate) fn _belongings(py: Python<'_>) -> PyResult<(Vec<RawFd>, Vec<Bound<'_, PyAny>>)> {
-    let (mut descriptors, addresses) = {
+pub(crate) fn _belongings(py: Python<'_>, thread: u64) -> PyResult<(Vec<RawFd>, Vec<Bound<'_, PyAny>>, Vec<RawFd>)> {
+    let (mut descriptors, addresses, all) = {
         let entries = lock(&ENTRIES);
         let descriptors: Vec<RawFd> = entries.iter().flat_map(|entry| entry.descriptors.iter().copied()).collect();
         let addresses: Vec<Address> = entries.iter().flat_map(|entry| entry.addresses.iter().cloned()).collect();
-        (descriptors, addresses)
+        let all: Vec<Arc<Shared>> = entries.iter().map(|entry| Arc::clone(&entry.shared)).collect();
+        (descriptors, addresses, all)
     };
     descriptors.extend(EventLoop::descriptors());
+    let contents = all.iter().flat_map(|shared| shared.contents_of_others(py, thread)).collect();
     let addresses = addresses.iter().map(|address| to_python(py, address));
-    Ok((descriptors, addresses.collect::<PyResult<_>>()?))
+    Ok((descriptors, addresses.collect::<PyResult<_>>()?, contents))
+}
+
+/// The open files of the engine, in a child that was just forked: no other thread opens or closes one.
+#[pyfunction]
+pub(crate) fn _own_descriptors() -> Vec<RawFd> {
+    outside::own_descriptors()
 }
 
 /// This is a child of a process that serves: of its servers it has copies in memory, and no threads.

@@ -38,7 +38,7 @@ pub(crate) fn serve_on(
     let py = object.py();
     let server_run = server.engine.enter().map_err(run_error)?;
     // Kept until the end of the run.
-    let record = RunRecord::begin(object, &server_run);
+    let record = RunRecord::begin(object, &server.shared, &server_run);
     let this = object.clone().unbind();
     let started = move |endpoints: &[Endpoint]| {
         running::note_endpoints(&this, endpoints);

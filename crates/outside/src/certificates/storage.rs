@@ -15,6 +15,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::schedule::Wish;
 use crate::config::Config;
+use crate::descriptors::OwnFile;
 use crate::error::Error;
 
 /// The storage of a server.
@@ -25,7 +26,7 @@ pub(crate) struct Storage {
 
 /// The lead for one certificate, given back when it is dropped; the kernel gives it back when the process dies.
 #[derive(Debug)]
-pub(crate) struct Lead(File);
+pub(crate) struct Lead(OwnFile);
 
 const FOLDER_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
@@ -257,7 +258,7 @@ impl Lead {
         let path = folder.join("lock");
         let file = OpenOptions::new().write(true).create(true).truncate(false).mode(FILE_MODE).open(path)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(Self(file))),
+            Ok(()) => Ok(Some(Self(OwnFile::new(file)))),
             Err(error) if error == rustix::io::Errno::WOULDBLOCK => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -267,7 +268,7 @@ impl Lead {
 impl Drop for Lead {
     fn drop(&mut self) {
         // A child that was forked meanwhile has the same lock, and must not keep it.
-        flock(&self.0, FlockOperation::Unlock).unwrap_or_default();
+        flock(&*self.0, FlockOperation::Unlock).unwrap_or_default();
     }
 }
 

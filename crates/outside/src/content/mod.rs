@@ -25,7 +25,7 @@ pub use download::{BodyFeed, ClientLeft, fed_body};
 pub use form::{Form, FormFile};
 pub use pieces::Pieces;
 pub use range::ContentRange;
-pub use spooled::content_file;
 pub(crate) use spooled::spooled;
+pub use spooled::{content_descriptor, content_file};
 pub(crate) use spools::{SpoolShare, Spools};
 pub(crate) use upload::{Feeder, GONE, upload};

@@ -63,7 +63,8 @@ impl Request {
     }
 
     fn stream(&self) -> Option<&Upload> {
-        self.spooled.as_ref().filter(|spooled| spooled.read.get().is_none()).and_then(|it| upload_of(&*it.source))
+        let spooled = self.spooled.as_ref().filter(|spooled| spooled.read.get().is_none())?;
+        spooled.source().and_then(upload_of)
     }
 }
 

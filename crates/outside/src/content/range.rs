@@ -28,7 +28,7 @@ impl<'a> Stored<'a> {
         match &request.spooled {
             Some(spooled) => match spooled.read.get() {
                 Some(content) => Self::Memory(content),
-                None => Self::Source(&*spooled.source),
+                None => spooled.source().map_or(Self::Memory(&[]), Self::Source),
             },
             None => Self::Memory(&request.content),
         }

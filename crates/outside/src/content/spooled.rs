@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::fs::File;
 use std::io::{self, Seek as _};
+use std::os::fd::{AsRawFd as _, RawFd};
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
@@ -35,10 +36,17 @@ pub(super) fn file_of(source: &dyn ContentSource) -> Option<&File> {
 /// # Errors
 /// The process has no descriptor left.
 pub fn content_file(request: &Request) -> io::Result<Option<File>> {
-    let Some(file) = request.spooled.as_ref().and_then(|spooled| file_of(&*spooled.source)) else { return Ok(None) };
+    let source = request.spooled.as_ref().and_then(|spooled| spooled.source());
+    let Some(file) = source.and_then(file_of) else { return Ok(None) };
     let mut file = file.try_clone()?;
     file.rewind()?;
     Ok(Some(file))
+}
+
+/// The number of the file with the content of a request, if it was too large for memory. For bindings.
+pub fn content_descriptor(request: &Request) -> Option<RawFd> {
+    let source = request.spooled.as_ref().and_then(|spooled| spooled.source());
+    source.and_then(file_of).map(File::as_raw_fd)
 }
 
 impl ContentSource for SpooledFile {

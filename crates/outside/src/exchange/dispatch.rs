@@ -88,17 +88,6 @@ impl Dispatcher {
         }
     }
 
-    /// Whether a function takes the content of this request: its handler, or the gate.
-    pub(crate) fn wants_content(&self, request: &Request) -> bool {
-        let is_function = |handler: &Handler| matches!(handler, Handler::Sync(_) | Handler::Async(_));
-        (self.site.1.gate.is_some() && !self.site.1.gates_websockets_only)
-            || match self.site.1.routes.choose(request) {
-                RouteChoice::Plain(route) => is_function(&route.handler),
-                RouteChoice::Pattern(handler, ..) => is_function(handler),
-                _ => false,
-            }
-    }
-
     /// Whether an asynchronous handler is cancelled when its client leaves; `route` is its route's setting, if any.
     pub(crate) fn is_cancelled(&self, route: Option<bool>) -> bool {
         route.unwrap_or(self.service.config.cancel_on_disconnect)

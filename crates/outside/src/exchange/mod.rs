@@ -10,6 +10,7 @@ mod compress;
 mod connection_limit;
 mod control;
 mod dispatch;
+mod early;
 mod elsewhere;
 mod executor;
 mod files;

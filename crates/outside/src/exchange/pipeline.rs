@@ -4,6 +4,7 @@
 //!
 //! 1. [`receive`] decodes the head, and refuses hosts that are not served;
 //! 2. content is stored ([`store_content`](super::store_content)) or handed on ([`RequestBody`](super::RequestBody));
+//!    A client that waits for 100 Continue is asked for content behind steps 3 and 4 ([`Dispatcher::admit_early`]);
 //! 3. [`Dispatcher::route`]: challenges of certificate authorities, health, HTTPS, preflight, route;
 //! 4. [`Dispatcher::pass_gate`] asks the site's gate for everything that is no function;
 //! 5. [`Dispatcher::ask`]: a file, an asynchronous handler or a WebSocket answers; the executor calls functions;

@@ -2,7 +2,7 @@
 //!
 //! While the connection waits for the client, the deadlines of content hold; for the handler, those of handlers.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::control::Stop;
@@ -64,13 +64,19 @@ pub(crate) fn too_slow(by_rate: bool) -> Refusal {
 /// Gives a request its content, all of which has come in, to memory or to the file of its spool.
 pub(crate) fn store_content(
     service: &Service,
-    request: &mut Request,
+    request: &mut Arc<Request>,
     content: Vec<u8>,
     spool: Spool,
 ) -> Result<(), Refusal> {
+    let source = spool.into_source()?;
+    if let Some(outstanding) = request.spooled.as_ref().filter(|spooled| spooled.is_outstanding()) {
+        outstanding.arrive(content, source);
+        return Ok(());
+    }
+    let request = Arc::get_mut(request).ok_or(SHARED)?;
     request.form_limits.get_or_insert_default().as_mut().clone_from(&service.config.form_limits);
-    match spool.into_source()? {
-        Some(source) => request.spooled = Some(Box::new(Spooled { source, read: OnceLock::new() })),
+    match source {
+        Some(source) => request.spooled = Some(Spooled::of(source)),
         None => request.content = content,
     }
     Ok(())
@@ -115,7 +121,7 @@ impl RequestBody {
         let (feeder, source) = upload(declared);
         let request = Arc::get_mut(request).ok_or(SHARED)?;
         request.form_limits.get_or_insert_default().as_mut().clone_from(&config.form_limits);
-        request.spooled = Some(Box::new(Spooled { source, read: OnceLock::new() }));
+        request.spooled = Some(Spooled::of(source));
         Ok(Self {
             feeder,
             intake,

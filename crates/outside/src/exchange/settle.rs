@@ -34,6 +34,7 @@ impl Exchange {
                 match answer {
                     Ok(mut response) if self.is_admitted && response.is_pass() => {
                         self.attachment = response.attachment.take();
+                        self.is_admitted = !response.is_content_first();
                         Work::Done
                     }
                     Ok(response) if response.is_sent() => {

@@ -1,12 +1,12 @@
 //! Request content that is too large for memory goes to a temporary file while it comes in.
 
-use std::fs::File;
 use std::io::{self, Write as _};
 use std::sync::Arc;
 
 use super::control::Order;
 use super::dispatch::Dispatcher;
 use crate::content::{SpoolShare, spooled};
+use crate::descriptors::OwnFile;
 use crate::error::Refusal;
 use crate::log::Level;
 use crate::message::ContentSource;
@@ -14,7 +14,7 @@ use crate::message::ContentSource;
 /// A temporary file that grows while content comes in.
 #[derive(Debug, Default)]
 pub(crate) struct Spool {
-    file: Option<Arc<File>>,
+    file: Option<OwnFile>,
     length: u64,
     share: Option<SpoolShare>,
 }
@@ -62,7 +62,7 @@ impl Spool {
         let written = dispatcher.service.executor.runtime.handle().spawn_blocking(move || {
             let file = match file {
                 Some(file) => file,
-                None => Arc::new(tempfile::tempfile()?),
+                None => OwnFile::new(tempfile::tempfile()?),
             };
             (&*file).write_all(&bytes)?;
             Ok::<_, io::Error>((file, bytes))
@@ -85,7 +85,8 @@ impl Spool {
     pub(crate) fn into_source(mut self) -> Result<Option<Box<dyn ContentSource>>, Refusal> {
         let Some(file) = self.file else { return Ok(None) };
         match self.share.as_mut().is_none_or(SpoolShare::complete) {
-            true => Ok(Some(spooled(file, self.length, self.share))),
+            // A handler's from now on, which may fork a child for it.
+            true => Ok(Some(spooled(Arc::new(file.into_inner()), self.length, self.share))),
             false => Err(NO_ROOM),
         }
     }

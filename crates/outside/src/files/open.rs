@@ -11,6 +11,8 @@ use std::sync::{Mutex, PoisonError};
 use rustix::fs::OFlags;
 use rustix::io::{Errno, ReadWriteFlags};
 
+use crate::descriptors::OwnFile;
+
 /// Whether an operation may wait for a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Patience {
@@ -191,14 +193,14 @@ fn lies_in_memory(file: &File) -> bool {
 /// A file whose content goes from the system to a socket.
 #[derive(Debug)]
 pub(crate) struct OpenFile {
-    pub(crate) file: File,
+    pub(crate) file: OwnFile,
     /// The range that was last found in memory as a whole, and the time of that, in milliseconds of the caller's clock.
     seen: Mutex<(u64, u64, u64)>,
 }
 
 impl OpenFile {
     pub(super) fn new(file: File) -> Self {
-        Self { file, seen: Mutex::new((0, 0, 0)) }
+        Self { file: OwnFile::new(file), seen: Mutex::new((0, 0, 0)) }
     }
 
     /// Reads some bytes; `WouldBlock` if that would need a disk and may not wait.

@@ -15,12 +15,13 @@ use rustix::io::Errno;
 
 use super::open::{FLAGS, Patience, Unopened, unopened};
 use crate::config::Symlinks;
+use crate::descriptors::OwnFile;
 
 /// A folder by its path. Its descriptor is opened anew once a second, so that a replaced folder is noticed.
 #[derive(Debug)]
 pub(super) struct Root {
     path: PathBuf,
-    held: Mutex<Option<(Arc<OwnedFd>, u64)>>,
+    held: Mutex<Option<(Arc<OwnFile<OwnedFd>>, u64)>>,
 }
 
 /// Milliseconds for which a descriptor of the folder, or a check of a file, counts as current.
@@ -53,7 +54,7 @@ impl Root {
         walk(&folder, if path.is_empty() { b"." } else { path }, links).map(File::from).map_err(meaning)
     }
 
-    fn folder(&self, patience: Patience, now: u64) -> Result<Arc<OwnedFd>, Errno> {
+    fn folder(&self, patience: Patience, now: u64) -> Result<Arc<OwnFile<OwnedFd>>, Errno> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((folder, since)) = &*held
             && now.saturating_sub(*since) < FRESH
@@ -64,7 +65,7 @@ impl Root {
             Patience::Now => kernel::open_cached(&self.path, FOLDER)?,
             Patience::Any => rustix::fs::open(&self.path, FOLDER, Mode::empty())?,
         };
-        let folder = Arc::new(folder);
+        let folder = Arc::new(OwnFile::new(folder));
         *held = Some((Arc::clone(&folder), now));
         Ok(folder)
     }

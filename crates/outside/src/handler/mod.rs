@@ -58,6 +58,13 @@ pub trait SyncHandler: Send + Sync {
     /// Answers the request. The error handler of a code answers an error of [`Error::status`].
     fn call(&self, request: &Arc<Request>) -> Result<Response, Error>;
 
+    /// For bindings: calls the functions before this one, or before everything if this is a gate, for a request whose
+    /// content is outstanding ([`Request::is_outstanding`]). The result is their answer, [`Response::pass`], or
+    /// [`Response::content_first`]; `call` then must not call the same functions once more.
+    fn admit(&self, _request: &Arc<Request>) -> Result<Response, Error> {
+        Ok(Response::content_first())
+    }
+
     /// The same for a function made by [`Function::answering`], which may send its answer while it runs.
     fn call_answering(&self, request: &Arc<Request>, answering: Answering) -> Result<Response, Error> {
         drop(answering);
@@ -69,6 +76,11 @@ pub trait SyncHandler: Send + Sync {
 pub trait AsyncHandler: Send + Sync {
     /// Takes a request over. Called inside the event loop: must not block and must not call foreign code.
     fn submit(&self, request: Arc<Request>, reply: Reply) -> Ticket;
+
+    /// As [`SyncHandler::admit`]; called on a thread of the executor.
+    fn admit(&self, _request: &Arc<Request>) -> Result<Response, Error> {
+        Ok(Response::content_first())
+    }
 
     /// Cancels a request whose answer will not be sent, because it is late, or because the client has left and the
     /// route does not wait.
@@ -292,6 +304,31 @@ impl Function {
     pub(crate) fn learn(&self, bytes: usize) {
         self.sizes.learn(bytes);
     }
+}
+
+/// The functions before a handler, as a function of its own.
+struct FunctionsBefore<H: ?Sized>(Arc<H>);
+
+impl SyncHandler for FunctionsBefore<Function> {
+    fn call(&self, request: &Arc<Request>) -> Result<Response, Error> {
+        self.0.function.admit(request)
+    }
+}
+
+impl SyncHandler for FunctionsBefore<dyn AsyncHandler> {
+    fn call(&self, request: &Arc<Request>) -> Result<Response, Error> {
+        self.0.admit(request)
+    }
+}
+
+/// The functions before this function, to be called before the content of a request has come in.
+pub(crate) fn before_function(function: &Arc<Function>) -> Arc<Function> {
+    Function::new(FunctionsBefore(Arc::clone(function)), None)
+}
+
+/// The functions before this handler, to be called before the content of a request has come in.
+pub(crate) fn before_async(handler: &Arc<dyn AsyncHandler>) -> Arc<Function> {
+    Function::new(FunctionsBefore(Arc::clone(handler)), None)
 }
 
 impl fmt::Debug for Function {

@@ -3,8 +3,6 @@
 //! Parts are decoded only when they are asked for. The memory of a finished request is used again for the next one on
 //! the same connection.
 
-use std::any::Any;
-use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::OnceLock;
@@ -18,6 +16,7 @@ use super::json_text::json_text;
 use super::name::KnownHeader;
 use super::parameter::{Parameter, Parameters};
 use super::query::parse_query;
+use super::spooled::{ContentSource, Spooled};
 use super::target::{octets, resolve, resolve_as_received};
 use super::version::Version;
 use crate::error::{Error, Refusal};
@@ -29,29 +28,6 @@ pub struct Span {
     pub start: u32,
     /// One past the last.
     pub end: u32,
-}
-
-/// Content outside of the request: in a file, or arriving as a stream.
-#[derive(Debug)]
-pub(crate) struct Spooled {
-    pub(crate) source: Box<dyn ContentSource>,
-    pub(crate) read: OnceLock<Vec<u8>>,
-}
-
-/// The source of such content.
-pub(crate) trait ContentSource: Any + fmt::Debug + Send + Sync {
-    /// Its length in bytes.
-    fn length(&self) -> u64;
-
-    /// Fills the buffer with the bytes from `at` on; the caller makes sure that there are enough.
-    fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()>;
-
-    /// Reads all bytes.
-    fn read_all(&self) -> io::Result<Vec<u8>> {
-        let mut content = vec![0; usize::try_from(self.length()).map_err(io::Error::other)?];
-        self.read_at(&mut content, 0)?;
-        Ok(content)
-    }
 }
 
 /// An HTTP request with its whole content (RFC 9110 section 3.4).
@@ -344,7 +320,8 @@ impl Request {
         if let Some(content) = spooled.read.get() {
             return Ok(content);
         }
-        let content = spooled.source.read_all()?;
+        let Some(source) = spooled.source() else { return Ok(&[]) };
+        let content = source.read_all()?;
         Ok(spooled.read.get_or_init(|| content))
     }
 
@@ -356,14 +333,11 @@ impl Request {
     /// # Panics
     /// If the buffer has another length.
     pub fn copy_content_into(&self, buffer: &mut [u8]) -> io::Result<()> {
-        match &self.spooled {
-            Some(spooled) if spooled.read.get().is_none() => spooled.source.read_at(buffer, 0),
-            Some(_) => {
-                buffer.copy_from_slice(self.try_content()?);
-                Ok(())
-            }
+        let spooled = self.spooled.as_ref();
+        match spooled.and_then(|spooled| spooled.source().filter(|_| spooled.read.get().is_none())) {
+            Some(source) => source.read_at(buffer, 0),
             None => {
-                buffer.copy_from_slice(&self.content);
+                buffer.copy_from_slice(self.try_content()?);
                 Ok(())
             }
         }
@@ -377,7 +351,10 @@ impl Request {
     /// The length of the content in bytes, without reading it.
     pub fn content_length(&self) -> u64 {
         match &self.spooled {
-            Some(spooled) => spooled.read.get().map_or_else(|| spooled.source.length(), |content| content.len() as u64),
+            Some(spooled) => match spooled.read.get() {
+                Some(content) => content.len() as u64,
+                None => spooled.source().map_or(0, ContentSource::length),
+            },
             None => self.content.len() as u64,
         }
     }

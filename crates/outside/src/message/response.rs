@@ -5,13 +5,14 @@ use std::path::Path;
 
 use bytes::Bytes;
 
-use super::body::{Body, BodyStream, FileSlice, IteratorStream, RareParts, Response};
+use super::body::{Body, BodyStream, FileSlice, IteratorStream, RareParts, Response, TrailingStream};
 use super::cookie::ResponseCookie;
 use super::disposition::content_disposition;
 use super::event::{EVENT_STREAM_FIELDS, Event, Events};
 use super::headers::Headers;
 use super::name::{KnownHeader, is_value};
 use super::status::reason_phrase;
+use super::trailers::Trailers;
 use crate::error::Error;
 
 impl Response {
@@ -58,6 +59,17 @@ impl Response {
         Self { problem: Some(Box::new(problem)), ..Self::default() }
     }
 
+    /// The result of functions before a handler that look at the content, if the content has not come in: they are called
+    /// when it has. For bindings.
+    pub fn content_first() -> Self {
+        Self { problem: Some(Box::new(Error::status(100, None))), ..Self::default() }
+    }
+
+    /// Whether the functions that let the request pass have to see its content.
+    pub(crate) fn is_content_first(&self) -> bool {
+        self.problem.as_ref().is_some_and(|problem| problem.code() == 100)
+    }
+
     /// Whether the gate lets the request pass.
     pub(crate) fn is_pass(&self) -> bool {
         self.status == 0 && self.problem.is_some()
@@ -98,6 +110,30 @@ impl Response {
         I::Item: Into<Bytes>,
     {
         Self::new(200).with_stream(Box::new(IteratorStream(pieces.into_iter())))
+    }
+
+    /// The same with trailers: fields behind the content, which `finish` makes of the iterator when it has ended. `names`
+    /// announces them in the field `Trailer`. Clients of HTTP/1.1 get them if they send `TE: trailers`.
+    ///
+    /// ```
+    /// use outside::Response;
+    /// use outside::message::Trailers;
+    ///
+    /// let response = Response::stream_with_trailers(vec!["a", "b"], &["X-Parts"], |_pieces| {
+    ///     let mut trailers = Trailers::new();
+    ///     trailers.append("X-Parts", "2").map_or_else(|_| Trailers::new(), |()| trailers)
+    /// });
+    /// assert_eq!(response.headers().get("trailer"), Some("X-Parts"));
+    /// ```
+    pub fn stream_with_trailers<I, F>(pieces: I, names: &[&str], finish: F) -> Self
+    where
+        I: IntoIterator,
+        I::IntoIter: Send + 'static,
+        I::Item: Into<Bytes>,
+        F: FnOnce(I::IntoIter) -> Trailers + Send + 'static,
+    {
+        let stream = TrailingStream::new(pieces.into_iter(), finish);
+        Self::new(200).with_header("Trailer", names.join(", ")).with_stream(Box::new(stream))
     }
 
     /// 200 with server-sent events, which a page reads with `EventSource`. The iterator runs like a handler and may

@@ -3,6 +3,7 @@
 //! [`receive`] reads requests, [`answer`] has them answered, [`send`] writes the answers of one batch with one write.
 
 mod answer;
+mod expect;
 mod receive;
 mod request_body;
 mod send;

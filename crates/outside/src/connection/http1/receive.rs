@@ -38,7 +38,7 @@ struct Unread {
 }
 
 /// Why the connection stopped reading a body.
-enum BodyFault {
+pub(super) enum BodyFault {
     Refused(Refusal),
     Stopped(Stop),
 }
@@ -192,28 +192,16 @@ impl Connection {
             let intake = self.intake(&request, &framing);
             let read = match intake.in_pieces {
                 true => self.begin_incoming(&mut request, &framing, intake).map_err(BodyFault::from),
-                // A client that waits for 100 is not asked for content that no handler reads (RFC 9110 section 10.1.1).
-                false
-                    if framing.expects_continue
-                        && self.input.unread().is_empty()
-                        && !self.dispatcher.wants_content(&request) =>
-                {
-                    (self.keep_alive, self.is_uploading) = (false, true);
-                    Ok(())
+                false if framing.expects_continue && self.input.unread().is_empty() => {
+                    let mut exchange = Exchange::new(Some(request), Work::Done);
+                    exchange.began = began;
+                    // The future is on the heap: an idle connection has no room for a rare case.
+                    return Box::pin(self.accept_expecting(exchange, framing, intake.most)).await;
                 }
                 false => self.read_body(&mut request, framing, intake.most).await,
             };
-            match read {
-                Ok(()) => {}
-                Err(BodyFault::Stopped(Stop::TimedOut)) => {
-                    self.refuse(too_slow(self.is_timed_by_rate), Some(request), None);
-                    return Ok(());
-                }
-                Err(BodyFault::Stopped(stop)) => return Err(stop),
-                Err(BodyFault::Refused(refusal)) => {
-                    self.refuse(refusal, Some(request), None);
-                    return Ok(());
-                }
+            if let Err(fault) = read {
+                return self.refuse_content(fault, request);
             }
         }
         // A deadline that passed at the moment of the last byte was not missed.
@@ -225,13 +213,30 @@ impl Connection {
         Ok(())
     }
 
+    /// Answers a request whose content did not come in as it should, or ends the conversation.
+    pub(super) fn refuse_content(&mut self, fault: BodyFault, request: Arc<Request>) -> Result<(), Stop> {
+        let refusal = match fault {
+            BodyFault::Stopped(Stop::TimedOut) => too_slow(self.is_timed_by_rate),
+            BodyFault::Stopped(stop) => return Err(stop),
+            BodyFault::Refused(refusal) => refusal,
+        };
+        self.refuse(refusal, Some(request), None);
+        Ok(())
+    }
+
     /// Reads a whole body, into memory or a temporary file.
-    async fn read_body(&mut self, request: &mut Arc<Request>, framing: Framing, most: u64) -> Result<(), BodyFault> {
+    pub(super) async fn read_body(
+        &mut self,
+        request: &mut Arc<Request>,
+        framing: Framing,
+        most: u64,
+    ) -> Result<(), BodyFault> {
         let max = usize::try_from(most).unwrap_or(usize::MAX);
         let limits = self.dispatcher.service.head_limits();
         let mut chunks = ChunkedDecoder::new();
         check_length(most, framing.body.known())?;
-        let mut content = std::mem::take(&mut Arc::get_mut(request).ok_or(SHARED)?.content);
+        // A request that is shared already has no memory of an earlier one to be used again.
+        let mut content = Arc::get_mut(request).map_or_else(Vec::new, |request| std::mem::take(&mut request.content));
         let mut spool = Spool::default();
         let mut window = RateWindow::new(self.dispatcher.service.clock.now());
         let mut expects_continue = framing.expects_continue;
@@ -274,7 +279,6 @@ impl Connection {
             }
             read?;
         }
-        let request = Arc::get_mut(request).ok_or(SHARED)?;
         store_content(&self.dispatcher.service, request, content, spool)?;
         Ok(())
     }

@@ -138,17 +138,11 @@ impl StreamExchange {
             if !is_refused && intake.in_pieces {
                 return self.live_streaming(content, &announced, intake).await;
             }
-            // A client that waits for 100 is not asked for content that no handler reads (RFC 9110 section 10.1.1).
-            let is_unwanted = announced.expects_continue
-                && self
-                    .accepted
-                    .exchange
-                    .request
-                    .as_deref()
-                    .is_some_and(|request| !self.dispatcher.wants_content(request));
-            let held = match is_unwanted && !is_refused {
-                true => self.shared.hold(),
-                false => self.receive(&mut content, announced, intake.most).await?,
+            let is_wanted =
+                !announced.expects_continue || Box::pin(self.admit_early(intake.most, announced.length)).await?;
+            let held = match is_wanted {
+                true => self.receive(&mut content, announced, intake.most).await?,
+                false => self.shared.hold(),
             };
             self.accepted.awaited = self.dispatcher.route(&mut self.accepted.exchange);
             self.answer().await?;
@@ -163,6 +157,13 @@ impl StreamExchange {
         }
         self.answer().await?;
         self.send().await
+    }
+
+    /// Takes a request whose client waits for 100 Continue as far as it goes without its content.
+    async fn admit_early(&mut self, most: u64, declared: Option<u64>) -> Result<bool, Stop> {
+        let Self { accepted: AcceptedStream { exchange, respond, .. }, dispatcher, .. } = self;
+        let gone = |context: &mut Context<'_>| poll_gone(respond, &dispatcher.control, context);
+        dispatcher.admit_early(exchange, most, declared, gone).await
     }
 
     /// The life of a stream whose handler takes the content while it comes in.

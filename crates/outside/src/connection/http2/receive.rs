@@ -93,7 +93,7 @@ impl StreamExchange {
         }
         self.dispatcher.control.clear_deadline();
         self.dispatcher.control.clear_timeout();
-        let request = self.accepted.exchange.request.as_mut().and_then(Arc::get_mut).ok_or(Stop::Gone)?;
+        let request = self.accepted.exchange.request.as_mut().ok_or(Stop::Gone)?;
         Ok(store_content(&service, request, content, spool))
     }
 }
