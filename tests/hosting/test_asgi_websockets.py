@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -135,6 +136,8 @@ def test_send_raises_after_the_end(host):
                 seen.append("OSError")
 
     client = host(app)()
+    # A thread of the client reads from this socket, so that `close` alone tells the server nothing.
+    client.socket.shutdown(socket.SHUT_RDWR)
     client.socket.close()
     wait_until(lambda: len(seen) == 3)
     assert seen == [1006, "OSError", "OSError"]

@@ -312,3 +312,79 @@ def test_an_application_that_hangs_is_named_in_the_log_and_goes_on(serve, record
             assert name in line.getMessage()
             let_go.set()
             assert wire.receive_answer().text == "late"
+
+
+def trailing(**first):
+    """An application with trailers, in two events; `first` are changes of its start."""
+
+    async def app(scope, receive, send):
+        offers = "http.response.trailers" in scope["extensions"]
+        start = {"type": "http.response.start", "status": 200, "headers": [(b"trailer", b"x-sum, x-more")], "trailers": True}
+        await send({**start, **first})
+        await send({"type": "http.response.body", "body": b"content " + str(offers).encode()})
+        with pytest.raises(RuntimeError, match="trailers are next"):
+            await send({"type": "http.response.body", "body": b"more"})
+        await send({"type": "http.response.trailers", "headers": [(b"x-sum", b"1")], "more_trailers": True})
+        await send({"type": "http.response.trailers", "headers": [(b"X-More", b"2")]})
+        assert (await receive())["type"] in ("http.request", "http.disconnect")
+
+    return asgi(app, lifespan="off")
+
+
+def test_trailers_follow_the_content_for_clients_that_take_them(serve):
+    running = serve({"/": trailing()})
+    with Wire(running.address) as wire:
+        rest = wire.send(request_bytes("/", headers={"TE": "trailers", "Connection": "close"})).receive_rest()
+    assert rest.lower().endswith(b"c\r\ncontent true\r\n0\r\nx-sum: 1\r\nx-more: 2\r\n\r\n")
+    with Wire(running.address) as wire:
+        answer = wire.send(request_bytes("/")).receive_answer()
+        assert (answer.text, answer.chunked) == ("content False", True)
+        # The connection is in step.
+        assert wire.send(request_bytes("/")).receive_answer().text == "content False"
+
+
+def test_trailers_over_http2(serve):
+    connection = pytest.importorskip("h2.connection")
+    events = pytest.importorskip("h2.events")
+    running = serve({"/": trailing()}, h2c=True)
+    client = connection.H2Connection()
+    client.initiate_connection()
+    client.send_headers(1, [(":method", "GET"), (":path", "/"), (":scheme", "http"), (":authority", "a")], end_stream=True)
+    seen = []
+    with socket.create_connection(running.address, timeout=10) as wire:
+        while not any(isinstance(event, events.StreamEnded) for event in seen):
+            wire.sendall(client.data_to_send())
+            seen += client.receive_data(wire.recv(65536))
+    [trailers] = [event.headers for event in seen if isinstance(event, events.TrailersReceived)]
+    assert trailers == [(b"x-sum", b"1"), (b"x-more", b"2")]
+
+
+async def _missing(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "trailers": True})
+    await send({"type": "http.response.body", "body": b"content"})
+
+
+async def _not_announced(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200})
+    await send({"type": "http.response.trailers", "headers": []})
+
+
+async def _forbidden(scope, receive, send):
+    await _missing(scope, receive, send)
+    await send({"type": "http.response.trailers", "headers": [(b"content-length", b"5")]})
+
+
+@pytest.mark.parametrize(
+    ("app", "said"),
+    [
+        (_missing, "without the trailers that it has announced"),
+        (_not_announced, "http.response.trailers is misplaced"),
+        (_forbidden, "content-length is no trailer"),
+    ],
+)
+def test_wrong_trailers(serve, records: Records, app, said):
+    running = serve({"/": asgi(app, lifespan="off")})
+    with Wire(running.address) as wire:
+        rest = wire.send(request_bytes("/")).receive_rest()
+    assert not rest.endswith(b"0\r\n\r\n") and (rest.startswith(b"HTTP/1.1 500") or b"content" in rest)
+    records.wait_for(said)

@@ -11,7 +11,7 @@ use std::task::{Poll, Waker};
 use bytes::{Bytes, BytesMut};
 
 use crate::error::Error;
-use crate::message::{BodyStream, Pull};
+use crate::message::{BodyStream, Pull, Trailers};
 
 /// Bytes that may wait for the connection; at this bound the handler waits.
 const ROOM: usize = 256 << 10;
@@ -29,6 +29,7 @@ struct DownloadBuffer {
     pieces: VecDeque<Bytes>,
     held: usize,
     end: Option<DownloadEnd>,
+    trailers: Option<Trailers>,
     /// Whether the connection takes no more.
     is_refused: bool,
     taker: Option<Waker>,
@@ -117,6 +118,12 @@ impl BodyFeed {
     pub fn finish(&self) {
         self.0.end(DownloadEnd::Complete);
     }
+
+    /// The same, with fields to be sent behind the content.
+    pub fn finish_with(&self, trailers: Trailers) {
+        self.0.lock().trailers = Some(trailers).filter(|trailers| !trailers.is_empty());
+        self.finish();
+    }
 }
 
 impl Drop for BodyFeed {
@@ -195,9 +202,13 @@ impl BodyStream for Download {
         true
     }
 
+    fn trailers(&mut self) -> Option<Trailers> {
+        self.0.lock().trailers.take()
+    }
+
     fn take_whole(&mut self) -> Option<Bytes> {
         let mut buffer = self.0.lock();
-        if buffer.end != Some(DownloadEnd::Complete) {
+        if buffer.end != Some(DownloadEnd::Complete) || buffer.trailers.is_some() {
             return None;
         }
         let held = std::mem::take(&mut buffer.held);
@@ -251,6 +262,20 @@ mod tests {
         assert_eq!(stream.take_whole(), None);
         feed.finish();
         assert_eq!(stream.take_whole().as_deref(), Some(&b"ab"[..]));
+    }
+
+    #[test]
+    fn trailers_follow_the_content() {
+        let (feed, mut stream) = fed_body();
+        let mut trailers = Trailers::new();
+        trailers.append("X-Sum", "1").unwrap();
+        feed.push(Bytes::from_static(b"ab")).unwrap();
+        feed.finish_with(trailers);
+        // Content with a length has no place for trailers.
+        assert_eq!(stream.take_whole(), None);
+        assert!(matches!(pulled(&mut *stream), Some(Pull::Piece(piece)) if piece == "ab"));
+        assert!(matches!(pulled(&mut *stream), Some(Pull::End)));
+        assert_eq!(stream.trailers().unwrap().iter().next(), Some(("X-Sum", &b"1"[..])));
     }
 
     #[test]

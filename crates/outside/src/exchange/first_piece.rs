@@ -17,7 +17,7 @@ use super::service::Service;
 use super::state::{Exchange, Work};
 use crate::budget::SMALL;
 use crate::error::Error;
-use crate::message::{Body, BodyStream, KeepAlive, Pull, StartedStream};
+use crate::message::{Body, BodyStream, KeepAlive, Pull, StartedStream, Trailers};
 use crate::site::error_page;
 
 /// The time that a stream which may be silent has to fail before its head is sent.
@@ -245,6 +245,10 @@ impl BodyStream for FromExecutor {
 
     fn media_type(&self) -> Option<&'static str> {
         self.asked.lock().as_ref().and_then(|stream| stream.media_type())
+    }
+
+    fn trailers(&mut self) -> Option<Trailers> {
+        self.asked.lock().as_mut().and_then(|stream| stream.trailers())
     }
 
     fn has_begun(&self) -> bool {

@@ -15,7 +15,7 @@ use super::executor::ReplySlot;
 use super::state::{Exchange, Work};
 use crate::budget::SMALL;
 use crate::log::Level;
-use crate::message::{BodyStream, KeepAlive, PieceFuture, Pull, Request};
+use crate::message::{BodyStream, KeepAlive, PieceFuture, Pull, Request, Trailers};
 
 /// A streamed body on its way.
 pub(crate) struct ResponseStream {
@@ -30,6 +30,8 @@ pub(crate) struct ResponseStream {
     left: Option<u64>,
     /// The request of this answer, for the log.
     request: Option<Arc<Request>>,
+    /// The fields behind the content, when it has ended. On the heap: an idle connection has no room for a rare case.
+    trailers: Option<Box<Trailers>>,
     state: StreamState,
 }
 
@@ -51,7 +53,8 @@ enum StreamState {
 impl ResponseStream {
     pub(crate) fn new(stream: Box<dyn BodyStream>, request: Option<Arc<Request>>) -> Self {
         let (keep_alive, is_patient) = (stream.keep_alive(), stream.is_patient());
-        Self { keep_alive, is_patient, pooled: false, due: None, left: None, request, state: StreamState::Idle(stream) }
+        let state = StreamState::Idle(stream);
+        Self { keep_alive, is_patient, pooled: false, due: None, left: None, request, trailers: None, state }
     }
 
     fn name(&self) -> String {
@@ -70,6 +73,12 @@ impl ResponseStream {
         let rest = left.checked_sub(piece.len() as u64);
         *left = rest.unwrap_or(*left);
         rest.is_some()
+    }
+
+    /// The fields to be sent behind the content, after its end; `takes_trailers`: whether the client knows such fields.
+    pub(crate) fn take_trailers(&mut self, takes_trailers: impl FnOnce(&Request) -> bool) -> Option<Box<Trailers>> {
+        let trailers = self.trailers.take().filter(|trailers| !trailers.is_empty())?;
+        self.request.as_deref().is_some_and(takes_trailers).then_some(trailers)
     }
 
     /// Whether the reader learns that the stream has begun before the first piece is there.
@@ -200,6 +209,8 @@ impl Dispatcher {
                     }
                 }
                 Pull::End => {
+                    let mut stream = stream;
+                    flow.trailers = stream.trailers().map(Box::new);
                     self.discard(stream);
                     return match flow.left {
                         None | Some(0) => Ok(None),

@@ -13,6 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::headers::Headers;
+use super::trailers::Trailers;
 use crate::error::Error;
 
 /// An HTTP response (RFC 9110 section 3.4).
@@ -148,6 +149,12 @@ pub trait BodyStream: Send {
         None
     }
 
+    /// The fields behind the content, once `pull` has returned [`Pull::End`]. They exist by then: this is called by the
+    /// event loop, and calls no code of a user.
+    fn trailers(&mut self) -> Option<Trailers> {
+        None
+    }
+
     /// Passes the request's attachment, for bindings; called before the first piece is asked for.
     fn accompany(&mut self, attachment: Arc<dyn Any + Send + Sync>) {
         let _ = attachment; // streams of the engine use none
@@ -210,6 +217,10 @@ impl BodyStream for StartedStream {
 
     fn is_patient(&self) -> bool {
         self.stream.is_patient()
+    }
+
+    fn trailers(&mut self) -> Option<Trailers> {
+        self.stream.trailers()
     }
 }
 
@@ -280,5 +291,38 @@ where
             Some(piece) => Pull::Piece(piece.into()),
             None => Pull::End,
         }
+    }
+}
+
+/// Pieces from an iterator, and trailers from the iterator when it has ended.
+pub(super) struct TrailingStream<I, F> {
+    pieces: Option<(I, F)>,
+    trailers: Option<Trailers>,
+}
+
+impl<I, F> TrailingStream<I, F> {
+    pub(super) fn new(pieces: I, finish: F) -> Self {
+        Self { pieces: Some((pieces, finish)), trailers: None }
+    }
+}
+
+impl<I, B, F> BodyStream for TrailingStream<I, F>
+where
+    I: Iterator<Item = B> + Send,
+    B: Into<Bytes>,
+    F: FnOnce(I) -> Trailers + Send,
+{
+    fn pull(&mut self) -> Pull {
+        let Some((pieces, _)) = &mut self.pieces else { return Pull::End };
+        if let Some(piece) = pieces.next() {
+            return Pull::Piece(piece.into());
+        }
+        // The function runs here, in the executor, and not where the trailers are sent.
+        self.trailers = self.pieces.take().map(|(pieces, finish)| finish(pieces));
+        Pull::End
+    }
+
+    fn trailers(&mut self) -> Option<Trailers> {
+        self.trailers.take()
     }
 }

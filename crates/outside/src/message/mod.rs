@@ -39,6 +39,7 @@ mod spooled;
 mod state;
 mod status;
 mod target;
+mod trailers;
 mod version;
 
 pub use answers::IntoEarlyAnswer;
@@ -70,4 +71,6 @@ pub use security_headers::SecurityHeaders;
 pub(crate) use spooled::{ContentSource, Spooled};
 pub use status::{reason_phrase, statuses};
 pub(crate) use target::location;
+pub use trailers::Trailers;
+pub(crate) use trailers::takes_trailers;
 pub use version::Version;

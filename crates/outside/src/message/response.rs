@@ -6,13 +6,14 @@ use std::path::Path;
 use bytes::Bytes;
 use serde_core::Serialize;
 
-use super::body::{Body, BodyStream, FileSlice, IteratorStream, RareParts, Response};
+use super::body::{Body, BodyStream, FileSlice, IteratorStream, RareParts, Response, TrailingStream};
 use super::cookie::ResponseCookie;
 use super::disposition::content_disposition;
 use super::event::{EVENT_STREAM_FIELDS, Event, Events};
 use super::headers::Headers;
 use super::name::{KnownHeader, is_value};
 use super::status::reason_phrase;
+use super::trailers::Trailers;
 use crate::error::Error;
 
 impl Response {
@@ -123,6 +124,30 @@ impl Response {
         I::Item: Into<Bytes>,
     {
         Self::new(200).with_stream(Box::new(IteratorStream(pieces.into_iter())))
+    }
+
+    /// The same with trailers: fields behind the content, which `finish` makes of the iterator when it has ended. `names`
+    /// announces them in the field `Trailer`. Clients of HTTP/1.1 get them if they send `TE: trailers`.
+    ///
+    /// ```
+    /// use outside::Response;
+    /// use outside::message::Trailers;
+    ///
+    /// let response = Response::stream_with_trailers(vec!["a", "b"], &["X-Parts"], |_pieces| {
+    ///     let mut trailers = Trailers::new();
+    ///     trailers.append("X-Parts", "2").map_or_else(|_| Trailers::new(), |()| trailers)
+    /// });
+    /// assert_eq!(response.headers().get("trailer"), Some("X-Parts"));
+    /// ```
+    pub fn stream_with_trailers<I, F>(pieces: I, names: &[&str], finish: F) -> Self
+    where
+        I: IntoIterator,
+        I::IntoIter: Send + 'static,
+        I::Item: Into<Bytes>,
+        F: FnOnce(I::IntoIter) -> Trailers + Send + 'static,
+    {
+        let stream = TrailingStream::new(pieces.into_iter(), finish);
+        Self::new(200).with_header("Trailer", names.join(", ")).with_stream(Box::new(stream))
     }
 
     /// 200 with server-sent events, which a page reads with `EventSource`. The iterator runs like a handler and may

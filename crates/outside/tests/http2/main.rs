@@ -11,3 +11,4 @@ mod malformed;
 mod messages;
 mod mutation;
 mod streaming;
+mod trailers;

@@ -9,9 +9,9 @@ use crate::connection::Connection;
 use crate::connection::buffer::{give_output, recycle, take_output};
 use crate::exchange::{Exchange, ResponseMeta, ResponseStream, Sealed, Stop, Work, access_line, seal};
 use crate::log::Moment;
-use crate::message::{Body, BodyStream, KnownHeader, Response, Version};
+use crate::message::{Body, BodyStream, KnownHeader, Response, Version, takes_trailers};
 use crate::protocol::ContentLength;
-use crate::protocol::http1::{LAST_CHUNK, ResponseHead, encode_chunk, encode_head};
+use crate::protocol::http1::{LAST_CHUNK, ResponseHead, encode_chunk, encode_head, encode_last_chunk};
 
 /// Bytes of content that is copied behind its head; larger content is written from its own memory.
 const SMALL: usize = 16 << 10;
@@ -168,7 +168,10 @@ impl Connection {
             }
         }
         if length == ContentLength::Chunked {
-            out.extend_from_slice(LAST_CHUNK);
+            match flow.take_trailers(|request| takes_trailers(request.headers())) {
+                Some(trailers) => encode_last_chunk(out, &trailers),
+                None => out.extend_from_slice(LAST_CHUNK),
+            }
         }
         // The stream may have ended because the server ends.
         self.keep_alive &= !self.dispatcher.service.is_ending();

@@ -22,7 +22,7 @@ use crate::files::{FileContent, FileSegment, Patience, bring_into_memory};
 use crate::log::Moment;
 use crate::message::{Body, BodyStream, Response};
 use crate::protocol::ContentLength;
-use crate::protocol::http2::response_head;
+use crate::protocol::http2::{response_head, trailer_fields};
 use crate::site::Front;
 
 /// Bytes that a client has to take for it to count as progress; fewer do not move the stall deadline.
@@ -335,6 +335,11 @@ impl StreamExchange {
                 return Err(stop);
             }
         }
-        stream.send_data(Bytes::new(), true).map_err(|_| Stop::Gone)
+        // In HTTP/2 a client that does not know trailers can leave them out (RFC 9113 section 8.1).
+        match flow.take_trailers(|_| true) {
+            Some(trailers) => stream.send_trailers(trailer_fields(&trailers)),
+            None => stream.send_data(Bytes::new(), true),
+        }
+        .map_err(|_| Stop::Gone)
     }
 }

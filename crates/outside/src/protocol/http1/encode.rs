@@ -3,7 +3,7 @@
 //! The server owns Content-Length, Transfer-Encoding, Connection, Keep-Alive and Date: fields of these names that a
 //! handler has set are left out; a length that a handler declares comes as [`ContentLength`].
 
-use crate::message::{Headers, KnownHeader, push_decimal, reason_phrase};
+use crate::message::{Headers, KnownHeader, Trailers, push_decimal, reason_phrase};
 use crate::protocol::ContentLength;
 
 /// The parts of a response head.
@@ -102,6 +102,16 @@ pub(crate) fn encode_chunk(out: &mut Vec<u8>, piece: &[u8]) {
     let digits = format!("{:x}\r\n", piece.len());
     out.extend_from_slice(digits.as_bytes());
     out.extend_from_slice(piece);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends the last chunk with trailers (RFC 9112 section 7.1.2).
+pub(crate) fn encode_last_chunk(out: &mut Vec<u8>, trailers: &Trailers) {
+    out.extend_from_slice(b"0\r\n");
+    for (name, value) in trailers.iter() {
+        out.extend_from_slice(name.as_bytes());
+        push_field(out, b": ", value);
+    }
     out.extend_from_slice(b"\r\n");
 }
 

@@ -12,7 +12,7 @@ mod head;
 mod response;
 
 pub(crate) use chunked::ChunkedDecoder;
-pub(crate) use encode::{LAST_CHUNK, ResponseHead, encode_chunk, encode_head, encode_hints};
+pub(crate) use encode::{LAST_CHUNK, ResponseHead, encode_chunk, encode_head, encode_hints, encode_last_chunk};
 pub(crate) use framing::{BodyLength, Framing, declared_length, framing};
 pub(crate) use head::{HeadLimits, HeadScanner, Scan, decode_head, has_underscore, is_authority, is_target_byte};
 pub(crate) use response::{ChunkReader, ReceivedHead, decode_response_head};

@@ -19,7 +19,7 @@ pub(crate) use field_blocks::Malformed;
 pub(crate) use fields::TABLE_SIZE;
 pub(crate) use frames::{FrameCounter, Passage, advertise, resets_of};
 pub(crate) use request::{Announced, decode_request, largest_list, note_line};
-pub(crate) use response::{hints_head, response_head};
+pub(crate) use response::{hints_head, response_head, trailer_fields};
 
 /// The first bytes of a client (RFC 9113 section 3.4).
 pub(crate) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

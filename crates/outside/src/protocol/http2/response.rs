@@ -4,9 +4,9 @@
 //! handler has set them (section 8.2.2).
 
 use http::header::{self, HeaderName, HeaderValue};
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 
-use crate::message::{Headers, KnownHeader};
+use crate::message::{Headers, KnownHeader, Trailers};
 
 /// A head with these fields; `content_type` is added if they have none.
 pub(crate) fn response_head(
@@ -52,6 +52,18 @@ pub(crate) fn hints_head(fields: &Headers) -> Response<()> {
         }
     }
     response
+}
+
+/// The fields behind the content.
+pub(crate) fn trailer_fields(trailers: &Trailers) -> HeaderMap {
+    let valid = trailers.iter().filter_map(|(name, value)| {
+        Some((HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_bytes(value).ok()?))
+    });
+    let mut fields = HeaderMap::new();
+    for (name, value) in valid {
+        fields.append(name, value);
+    }
+    fields
 }
 
 /// The name as sent; `None` if the field is left out.
