@@ -43,5 +43,6 @@ def test_certificates_kills_at_each_step(mean, before, tmp_path, call, is_renewa
         pytest.fail(f"more than {MOST} calls")
     files = {found[0] for hit in hits if (found := re.search(r"(certificate\.pem|state\.json|challenges/[\w.-]+)", hit))}
     print(f"{call}, {'renewal' if is_renewal else 'first'}: killed {len(hits)} times, at {sorted(files)}")
-    if call != "/^unlink":
+    # Folders are looked at between the steps, so that not every openat can be met; writes, syncs and renames are the same each time.
+    if call in ("fsync", "/^rename"):
         assert {"certificate.pem", "state.json"} <= files, hits

@@ -9,5 +9,5 @@ pytestmark = needs_pebble
 
 
 def test_certificates_that_live_for_seconds(tmp_path):
-    figures = keep_valid(tmp_path, lifetime=16, processes=2, seconds=18, reload_every=11, kill_every=6, visitors=2)
+    figures = keep_valid(tmp_path, lifetime=10, processes=2, seconds=10, reload_every=6, kill_every=3.5, visitors=2)
     assert figures["handshakes"] > 50 and figures["kills"] >= 1 and figures["reloads"] == 1

@@ -34,7 +34,7 @@ class Keeping:
 
     def _read(self) -> None:
         for line in self.script.process.stdout:
-            self.lines.append(line.decode(errors="replace").rstrip("\n"))
+            self.lines.append(f"{time.time():.2f} {line.decode(errors='replace').rstrip()}")
 
     def leader(self) -> int | None:
         """The process that has the lock of the certificate."""
@@ -66,7 +66,7 @@ class Visitors:
                 shown = handshake(port, context, NAME)
                 fault = None if ssl.cert_time_to_seconds(shown["notAfter"]) > time.time() - 1 else f"expired: {shown}"
             except OSError as error:
-                fault = repr(error)
+                fault = f"{time.time():.2f} {error!r}"
             with self._lock:
                 self.done += 1
                 if fault:
@@ -126,7 +126,8 @@ def keep_valid(
     # A connection that a killed process had accepted is lost with it; no other one is.
     lost = [fault for fault in crowd.faults if "reset" in fault.lower() or "EOF" in fault]
     wrong = [fault for fault in crowd.faults if fault not in lost]
-    assert not wrong, f"{len(wrong)} of {crowd.done}: {wrong[:3]}; log: {keeping.lines[-20:]}"
+    (folder / "log.txt").write_text("\n".join(keeping.lines))
+    assert not wrong, f"{len(wrong)} of {crowd.done}: {wrong[:3]}; the log is {folder / 'log.txt'}"
     assert len(lost) <= kills * visitors, f"{len(lost)} of {crowd.done} lost, with {kills} kills"
     assert status == 0, keeping.lines[-20:]
     # A certificate is renewed at half of its life.

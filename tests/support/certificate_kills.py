@@ -73,8 +73,7 @@ def killed_at(folder: Path, mean: MeanAuthority, call: str, number: int, before:
         return None
     strace.wait(DEADLINE)
     assert process.returncode == -9, keeping.lines
-    traced = (folder / "strace.log").read_text().partition("+++ killed")[0]
-    hit = re.findall(r"^\d+ +(\w+\(.*)", traced, re.MULTILINE)[-1]
+    hit = last_call((folder / "strace.log").read_text())
     check_files(storage, has_certificate=before is not None)
     again = Keeping(folder, mean)
     context = mean.authority.trusting()
@@ -85,6 +84,12 @@ def killed_at(folder: Path, mean: MeanAuthority, call: str, number: int, before:
     assert again.stop() == 0, again.lines
     check_files(storage, has_certificate=True)
     return hit
+
+
+def last_call(traced: str) -> str:
+    """The call that was not made. Those of other threads may stand between its begin and its end."""
+    thread = re.findall(r"^(\d+) .*= \?$", traced, re.MULTILINE)[0]
+    return re.findall(rf"^{thread} +(\w+\(.*)", traced, re.MULTILINE)[-1]
 
 
 def attach(log: Path, pid: int, call: str, number: int) -> Process:

@@ -8,6 +8,7 @@ mod prepared;
 use std::sync::Arc;
 
 pub(crate) use AbsentCertificates as Certificates;
+pub(crate) use hooks::TakeOver;
 pub use hooks::{CertificateHooks, DnsRecord, OnCertificate, SetDnsRecord};
 
 use crate::config::Config;
@@ -30,7 +31,13 @@ pub(crate) fn retry_soon(_: &Config) {}
 pub(crate) struct AbsentCertificates(());
 
 impl AbsentCertificates {
-    pub(crate) fn start(_: &Config, _: CertificateHooks, _: &Arc<Challenges>, _: &Arc<Log>) -> Result<Self, Error> {
+    pub(crate) fn start(
+        _: &Config,
+        _: CertificateHooks,
+        _: TakeOver,
+        _: &Arc<Challenges>,
+        _: &Arc<Log>,
+    ) -> Result<Self, Error> {
         Err(refused())
     }
 
@@ -38,5 +45,5 @@ impl AbsentCertificates {
 
     pub(crate) fn drain(&self) {}
 
-    pub(crate) fn end(self) {}
+    pub(crate) fn end(self, _: std::time::Duration) {}
 }

@@ -27,6 +27,9 @@ pub trait OnCertificate: Send + Sync {
     fn obtained(&self, names: &[String], file: &Path);
 }
 
+/// Has this process use the files of new certificates at once, not at its next look.
+pub(crate) type TakeOver = Box<dyn Fn() + Send + Sync>;
+
 /// The functions of a program.
 #[derive(Clone, Default)]
 pub struct CertificateHooks {

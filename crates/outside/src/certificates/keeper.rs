@@ -11,13 +11,13 @@ use tokio::sync::Semaphore;
 use super::client::CaClient;
 use super::clock::{date, now, seconds};
 use super::failure::AttemptFailure;
-use super::hooks::CertificateHooks;
-use super::order::{Attempt, ask_advice, identifier_of};
+use super::hooks::{CertificateHooks, TakeOver};
+use super::order::{Attempt, Pauses, ask_advice, identifier_of};
 use super::plan::{Authority, Plan, host_of};
 use super::proof::Proofs;
 use super::schedule::{Choice, Held, Step, Wish, advised, schedule, unadvised};
 use super::state::CertificateState;
-use super::storage::{self, Lead, certificate_file};
+use super::storage::{self, Lead, Presence, certificate_file};
 use super::verify::verify;
 use crate::log::{Level, Log};
 use crate::transport::{Challenges, Inspection, inspect};
@@ -29,7 +29,10 @@ pub(super) const KEEPING: u8 = 0;
 pub(super) struct Common {
     pub(super) plan: Plan,
     pub(super) hooks: CertificateHooks,
+    pub(super) take_over: TakeOver,
     pub(super) memory: Arc<Challenges>,
+    /// This process among those that answer challenges, unless the file system has no locks.
+    pub(super) presence: Option<Arc<Presence>>,
     pub(super) log: Arc<Log>,
     pub(super) stage: Arc<AtomicU8>,
     /// Attempts that are in progress.
@@ -212,13 +215,18 @@ impl Keeper {
     /// Obtains the certificate, checks it, and puts it into its place. Returns the end of its validity.
     async fn obtain(&self, authority: &Authority, rehearse: bool, client: &CaClient) -> Result<u64, AttemptFailure> {
         let plan = &self.common.plan;
-        let proofs =
-            Proofs::new(plan.storage.challenges(), self.common.hooks.dns.clone(), Arc::clone(&self.common.memory));
+        let proofs = Proofs::new(
+            plan.storage.challenges(),
+            self.common.hooks.dns.clone(),
+            Arc::clone(&self.common.memory),
+            self.common.presence.clone(),
+        );
         let attempt = |directory| Attempt {
             plan,
             names: &self.names,
             directory,
             client: client.clone(),
+            pauses: Pauses::default(),
             proofs: &proofs,
             turn: self.state.history.failures,
         };
@@ -241,6 +249,7 @@ impl Keeper {
         self.state.authority = Some(authority.directory.clone());
         (self.state.advice, self.state.error, self.state.next) = (None, None, 0);
         self.write_state();
+        (self.common.take_over)();
         let text = format!(
             "a certificate for {} was obtained from {}, valid until {}",
             self.title(),

@@ -33,6 +33,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
+pub(crate) use hooks::TakeOver;
 pub use hooks::{CertificateHooks, DnsRecord, OnCertificate, SetDnsRecord};
 use keeper::{Common, KEEPING, Keeper};
 use plan::Plan;
@@ -40,7 +41,7 @@ pub(crate) use prepared::Prepared;
 use schedule::Wish;
 use state::CertificateState;
 pub use status::{CertificateStatus, certificate_status, renew_certificates};
-use storage::{Storage, certificate_file};
+use storage::{Presence, Storage, certificate_file};
 
 use crate::config::{Config, Domain};
 use crate::error::Error;
@@ -102,13 +103,17 @@ impl Certificates {
     pub(crate) fn start(
         config: &Config,
         hooks: CertificateHooks,
+        take_over: TakeOver,
         memory: &Arc<Challenges>,
         log: &Arc<Log>,
     ) -> Result<Self, Error> {
         let (stage, busy) = (Arc::new(AtomicU8::new(KEEPING)), Arc::<AtomicUsize>::default());
+        let plan = Plan::of(config)?;
         let common = Arc::new(Common {
-            plan: Plan::of(config)?,
+            presence: Presence::join(&plan.storage.challenges()).ok().map(Arc::new),
+            plan,
             hooks,
+            take_over,
             memory: Arc::clone(memory),
             log: Arc::clone(log),
             stage: Arc::clone(&stage),
@@ -137,10 +142,10 @@ impl Certificates {
         self.stage.fetch_max(ENDING, Ordering::SeqCst);
     }
 
-    /// Ends the thread, after the orders in progress if they take little time.
-    pub(crate) fn end(self) {
+    /// Ends the thread, after the orders in progress if they take little time, or at most this time.
+    pub(crate) fn end(self, patience: Duration) {
         self.drain();
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience.max(PATIENCE);
         while self.busy.load(Ordering::SeqCst) > 0 && Instant::now() < deadline {
             std::thread::sleep(GLANCE);
         }

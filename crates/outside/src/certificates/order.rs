@@ -6,11 +6,10 @@ use std::time::{Duration, Instant};
 
 use instant_acme::{
     Account, AccountCredentials, AuthorizationStatus, CertificateIdentifier, Error as AcmeError, ExternalAccountKey,
-    Identifier, NewAccount, NewOrder, Order, OrderStatus,
+    HttpClient, Identifier, NewAccount, NewOrder, Order, OrderStatus,
 };
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 
-use super::client::CaClient;
 use super::failure::AttemptFailure;
 use super::plan::Plan;
 use super::proof::{Proof, Proofs, challenge_type};
@@ -19,10 +18,8 @@ use crate::config::Challenge;
 
 /// Time for the authority to validate, and then to issue.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// First and longest pause between two looks at an order.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
-/// Time after which every process answers a challenge that was written.
-const SPREAD: Duration = Duration::from_millis(400);
+/// Authorizations that an order may have for each of its names.
+const MOST_AUTHORIZATIONS: usize = 4;
 /// Orders that are tried in one attempt while the authority loses nonces.
 const MOST_NONCES: u32 = 4;
 
@@ -31,18 +28,36 @@ pub(super) struct Obtained {
     pub(super) pem: String,
 }
 
+/// The pauses of an attempt.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pauses {
+    /// Time after which every process answers a challenge that was written.
+    pub(super) spread: Duration,
+    /// First and longest pause between two looks at an order; each is twice the one before.
+    pub(super) first: Duration,
+    pub(super) longest: Duration,
+}
+
+impl Default for Pauses {
+    fn default() -> Self {
+        let milliseconds = Duration::from_millis;
+        Self { spread: milliseconds(400), first: milliseconds(100), longest: milliseconds(5000) }
+    }
+}
+
 /// An attempt at one authority.
-pub(super) struct Attempt<'a> {
+pub(super) struct Attempt<'a, C> {
     pub(super) plan: &'a Plan,
     pub(super) names: &'a [String],
     pub(super) directory: &'a str,
-    pub(super) client: CaClient,
+    pub(super) client: C,
+    pub(super) pauses: Pauses,
     pub(super) proofs: &'a Proofs,
     /// The number of failures before: each attempt takes the next kind of challenge.
     pub(super) turn: u32,
 }
 
-impl Attempt<'_> {
+impl<C: HttpClient + Clone> Attempt<'_, C> {
     /// Obtains a certificate. `replaces` is the one in use; an authority that does not want to hear of it is asked
     /// without.
     pub(super) async fn obtain(
@@ -163,8 +178,8 @@ impl Attempt<'_> {
             self.proofs.show(proof).await?;
             chosen.push(Some(kind));
         }
-        if chosen.iter().any(Option::is_some) {
-            tokio::time::sleep(SPREAD).await;
+        if chosen.iter().any(Option::is_some) && !self.proofs.are_shown_here_alone() {
+            pause(self.pauses.spread).await;
         }
         let mut authorizations = order.authorizations();
         for kind in chosen {
@@ -175,7 +190,7 @@ impl Attempt<'_> {
                 challenge.set_ready().await.map_err(AttemptFailure::of)?;
             }
         }
-        match poll(order, |status| status != OrderStatus::Pending, "validated the names").await? {
+        match poll(order, self.pauses, |status| status != OrderStatus::Pending, "validated the names").await? {
             OrderStatus::Invalid => Err(self.verdict(order).await),
             _ => Ok(()),
         }
@@ -213,7 +228,7 @@ impl Attempt<'_> {
             order.finalize_csr(request.der()).await.map_err(AttemptFailure::of)?;
         }
         let is_issued = |status| matches!(status, OrderStatus::Valid | OrderStatus::Invalid);
-        poll(&mut order, is_issued, "issued the certificate").await?;
+        poll(&mut order, self.pauses, is_issued, "issued the certificate").await?;
         let chain = order.certificate().await.map_err(AttemptFailure::of)?;
         let chain = chain.ok_or_else(|| AttemptFailure::new("the authority has sent no certificate".to_owned()))?;
         Ok(Obtained { pem: format!("{}{chain}", key.serialize_pem()) })
@@ -223,11 +238,12 @@ impl Attempt<'_> {
 /// Looks at the order until its status is a wanted one.
 async fn poll(
     order: &mut Order,
+    pauses: Pauses,
     is_wanted: impl Fn(OrderStatus) -> bool,
     what: &str,
 ) -> Result<OrderStatus, AttemptFailure> {
     let deadline = Instant::now() + PATIENCE;
-    let (mut pause, longest) = PAUSES;
+    let mut next = pauses.first;
     loop {
         let status = order.state().status;
         if is_wanted(status) {
@@ -239,9 +255,15 @@ async fn poll(
                 "the authority has not {what} within {seconds} s: its order is {status:?}"
             )));
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 3 / 2).min(longest);
+        pause(next).await;
+        next = (next * 2).min(pauses.longest);
         order.refresh().await.map_err(AttemptFailure::of)?;
+    }
+}
+
+async fn pause(time: Duration) {
+    if !time.is_zero() {
+        tokio::time::sleep(time).await;
     }
 }
 
@@ -271,7 +293,7 @@ pub(super) fn identifier_of(inspection: &crate::transport::Inspection) -> Option
 
 /// Asks for the authority's advice: the window, and the seconds after which to ask again.
 pub(super) async fn ask_advice(
-    client: CaClient,
+    client: impl HttpClient,
     file: &Path,
     certificate: &CertificateIdentifier<'static>,
 ) -> Result<((u64, u64), u64), AttemptFailure> {

@@ -9,7 +9,7 @@ use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
 
 use super::failure::AttemptFailure;
 use super::hooks::{DnsRecord, SetDnsRecord};
-use super::storage;
+use super::storage::{self, Presence};
 use crate::config::Challenge;
 use crate::transport::Challenges;
 
@@ -28,6 +28,7 @@ pub(super) struct Proofs {
     folder: PathBuf,
     dns: Option<Arc<dyn SetDnsRecord>>,
     memory: Arc<Challenges>,
+    presence: Option<Arc<Presence>>,
     shown: Mutex<Shown>,
 }
 
@@ -46,8 +47,18 @@ pub(super) fn challenge_type(kind: Challenge) -> ChallengeType {
 }
 
 impl Proofs {
-    pub(super) fn new(folder: PathBuf, dns: Option<Arc<dyn SetDnsRecord>>, memory: Arc<Challenges>) -> Self {
-        Self { folder, dns, memory, shown: Mutex::default() }
+    pub(super) fn new(
+        folder: PathBuf,
+        dns: Option<Arc<dyn SetDnsRecord>>,
+        memory: Arc<Challenges>,
+        presence: Option<Arc<Presence>>,
+    ) -> Self {
+        Self { folder, dns, memory, presence, shown: Mutex::default() }
+    }
+
+    /// Whether only this process may be asked for the proofs, which it has in memory already.
+    pub(super) fn are_shown_here_alone(&self) -> bool {
+        self.presence.as_ref().is_some_and(|presence| presence.is_alone())
     }
 
     /// Shows a proof.

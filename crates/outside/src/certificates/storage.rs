@@ -1,7 +1,7 @@
 //! The folder of accounts, keys, certificates and challenges: for its owner alone, whole after any crash.
 //!
 //! `acme/accounts/HOST.json`; `acme/certificates/NAME/` with `certificate.pem` (key and chain in one file, so that a
-//! reader never sees half a pair), `state.json`, `lock` and `wish`; `acme/challenges/`. A file is written beside its
+//! reader never sees half a pair), `state.json`, `lock` and `wish`; `acme/challenges/`; `acme/answering`. A file is written beside its
 //! place, synced and renamed; then the folder is synced, since power may fail too.
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
@@ -27,6 +27,11 @@ pub(crate) struct Storage {
 /// The lead for one certificate, given back when it is dropped; the kernel gives it back when the process dies.
 #[derive(Debug)]
 pub(crate) struct Lead(OwnFile);
+
+/// This process among those that answer challenges from one folder: a shared lock, which the kernel gives back when the
+/// process dies.
+#[derive(Debug)]
+pub(crate) struct Presence(File);
 
 const FOLDER_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
@@ -160,9 +165,18 @@ pub(crate) fn certificate_file(folder: &Path) -> PathBuf {
     folder.join("certificate.pem")
 }
 
-/// Makes a folder and those above it; new ones are for their owner alone.
+/// Makes a folder and those above it; new ones are for their owner alone, and outlive a loss of power.
 pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(path)
+    let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+    let missing: Vec<&Path> = path.ancestors().take_while(is_missing).collect();
+    DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(path)?;
+    for above in missing.into_iter().filter_map(Path::parent) {
+        // A folder that this user may not read cannot be synced; its file system does that in time.
+        if let Ok(folder) = File::open(above) {
+            folder.sync_all()?;
+        }
+    }
+    Ok(())
 }
 
 /// Takes the rights of other users away. A file system without modes is a warning.
@@ -269,6 +283,26 @@ impl Drop for Lead {
     fn drop(&mut self) {
         // A child that was forked meanwhile has the same lock, and must not keep it.
         flock(&*self.0, FlockOperation::Unlock).unwrap_or_default();
+    }
+}
+
+impl Presence {
+    /// Joins the processes that answer challenges from this folder.
+    ///
+    /// # Errors
+    /// The folder cannot be written, or its file system has no locks.
+    pub(crate) fn join(challenges: &Path) -> io::Result<Self> {
+        let path = challenges.with_file_name("answering");
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(FILE_MODE).open(path)?;
+        flock(&file, FlockOperation::LockShared)?;
+        Ok(Self(file))
+    }
+
+    /// Whether no other process is there.
+    pub(crate) fn is_alone(&self) -> bool {
+        // The lock is exclusive for a moment only, so that the shared one is soon free for this process and new ones.
+        let is_alone = flock(&self.0, FlockOperation::NonBlockingLockExclusive).is_ok();
+        flock(&self.0, FlockOperation::LockShared).is_ok() && is_alone
     }
 }
 

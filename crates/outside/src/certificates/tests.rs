@@ -259,6 +259,33 @@ fn the_writer_that_ends() {
 }
 
 #[test]
+fn folders_are_for_their_owner() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("a/b/c");
+    for _ in 0..2 {
+        storage::make_folder(&folder).unwrap();
+        for path in folder.ancestors().take(3) {
+            assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o700, "{path:?}");
+        }
+    }
+    std::fs::write(root.path().join("file"), "").unwrap();
+    assert!(storage::make_folder(&root.path().join("file/below")).is_err());
+}
+
+#[test]
+fn processes_that_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let challenges = folder.path().join("challenges");
+    let one = storage::Presence::join(&challenges).unwrap();
+    assert!(one.is_alone() && one.is_alone());
+    let other = storage::Presence::join(&challenges).unwrap();
+    assert!(!one.is_alone() && !other.is_alone() && !one.is_alone());
+    drop(one);
+    assert!(other.is_alone());
+}
+
+#[test]
 fn one_process_leads() {
     let folder = tempfile::tempdir().unwrap();
     let lead = storage::Lead::take(folder.path()).unwrap();

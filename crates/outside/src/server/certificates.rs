@@ -1,7 +1,7 @@
 //! The certificates of a server that runs: files that are read again, and the thread that obtains new ones.
 
 use super::Running;
-use crate::certificates::{CertificateHooks, Certificates};
+use crate::certificates::{CertificateHooks, Certificates, TakeOver};
 use crate::config::Config;
 use crate::error::Error;
 use crate::log::Level;
@@ -11,7 +11,11 @@ impl Running {
     /// The same with a thread that obtains certificates, where `domains` wants some for the listeners of this server.
     pub(crate) fn keep_certificates(mut self, config: &Config, hooks: CertificateHooks) -> Result<Self, Error> {
         let Some(memory) = self.tls.iter().find_map(|tls| tls.challenges().cloned()) else { return Ok(self) };
-        match Certificates::start(config, hooks, &memory, &self.log) {
+        let (tls, log) = (self.tls.clone(), std::sync::Arc::clone(&self.log));
+        let take_over: TakeOver = Box::new(move || {
+            tls.iter().for_each(|tls| renew_certificates(tls, false, |level, text| log.event(level, text)));
+        });
+        match Certificates::start(config, hooks, take_over, &memory, &self.log) {
             Ok(certificates) => {
                 self.certificates = Some(certificates);
                 Ok(self)

@@ -196,6 +196,7 @@ impl Running {
         if let Some(certificates) = &self.certificates {
             certificates.drain();
         }
+        let (is_replaced, begin) = (self.control.stage() == RETIRING, Instant::now());
         self.close_doors();
         if self.control.stage() == RETIRING {
             self.reactors.signal_all(Order::Retire);
@@ -212,6 +213,11 @@ impl Running {
         let deadline = Instant::now() + LAST_PATIENCE;
         while self.reactors.have_connections() && Instant::now() < deadline {
             self.wake_pipe.wait(Some(GLANCE));
+        }
+        if let Some(certificates) = self.certificates.take() {
+            // Clients have another process by now, so an order in progress may end: the next leader would make it again.
+            let left = patience.saturating_sub(begin.elapsed());
+            certificates.end(if is_replaced { left } else { Duration::ZERO });
         }
         self.end();
         result
@@ -283,7 +289,7 @@ impl Running {
     /// Ends the event loops, the threads and the log, in this order.
     fn end(mut self) {
         if let Some(certificates) = self.certificates.take() {
-            certificates.end();
+            certificates.end(Duration::ZERO);
         }
         self.accepting.iter().chain(&self.ticking).for_each(AbortHandle::abort);
         self.reactors.stop();
