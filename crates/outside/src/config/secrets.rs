@@ -11,7 +11,8 @@ use super::value::{Value, is_secret, text};
 /// use outside::Config;
 ///
 /// let mut config = Config::default();
-/// config.secret = ["a secret of at least thirty-two bytes, the new one", "a secret of at least thirty-two bytes, the old one"].into();
+/// config.secret =
+///     ["a secret of at least thirty-two bytes, the new one", "a secret of at least thirty-two bytes, the old one"].into();
 /// assert_eq!(format!("{:?}", config.secret), "[50 bytes, 50 bytes]");
 /// ```
 #[derive(Clone, Default, PartialEq, Eq)]

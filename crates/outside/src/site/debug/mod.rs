@@ -1,4 +1,5 @@
-//! The page about an error while `config.debug` is on: the chain of causes, the frames of the program with their source, the request.
+//! The page about an error while `config.debug` is on: the chain of causes, the frames of the program with their source,
+//! the request.
 //!
 //! Only a client of this machine gets it that has shown the token ([`token`]), and only when it asked for this machine by
 //! name: a page of another origin does not, whether its name leads here for a moment (DNS rebinding) or not, nor does a request
