@@ -14,7 +14,8 @@
 //! ```
 //!
 //! The names that most programs use stand here; the others are in modules by their subject: [`handler`] for functions that
-//! answer, [`input`] for requests as values of your own types, [`message`] for the parts of requests and answers, [`config`] and [`listen`] and [`tls`] for the server itself.
+//! answer, [`input`] for requests as values of your own types, [`message`] for the parts of requests and answers,
+//! [`config`] and [`listen`] and [`tls`] for the server itself.
 //!
 //! The rooms of the sources, top to bottom; each may name only those below it: `app`, `server`, `connection`, `exchange`,
 //! `executor`, `log`, `site`, `application`, `route`, `handler`, `files`, `websocket`, `compression`, `transport`, `input`,

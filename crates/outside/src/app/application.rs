@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use super::OutsideHttp;
-use crate::application::BackgroundResult;
+use crate::application::{BackgroundResult, run_future};
 use crate::error::Error;
 use crate::site::DEBUG_PATH;
 
@@ -34,6 +34,30 @@ impl OutsideHttp {
     /// Too many wait already, or the system refuses a thread.
     pub fn background<R: BackgroundResult>(&self, function: impl FnOnce() -> R + Send + 'static) -> Result<(), Error> {
         self.site.application.background.add(function)
+    }
+
+    /// The same for a future, which may use tokio: timers, sockets, tasks.
+    ///
+    /// ```
+    /// use outside::OutsideHttp;
+    ///
+    /// let server = OutsideHttp::new(("127.0.0.1", 8080))?;
+    /// let (sent, received) = std::sync::mpsc::channel();
+    /// server.background_async(async move {
+    ///     tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    ///     sent.send("tidied")
+    /// })?;
+    /// assert_eq!(received.recv()?, "tidied");
+    /// # Ok::<(), outside::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`OutsideHttp::background`].
+    pub fn background_async<R: BackgroundResult>(
+        &self,
+        future: impl Future<Output = R> + Send + 'static,
+    ) -> Result<(), Error> {
+        self.background(move || run_future(future))
     }
 
     /// The path, with the token in its query, that a browser opens once to see pages about errors; `None` without

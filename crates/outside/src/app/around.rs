@@ -60,8 +60,8 @@ impl OutsideHttp {
         self.change(|site| site.add_after(after(function)));
     }
 
-    /// Has a function answer the errors of one type that handlers return, in place of a 500. Their texts are not logged. An answer
-    /// with 200 gets the code of the error, which is 500.
+    /// Has a function answer the errors of one type that handlers return, in place of a 500. Their texts are not logged.
+    /// An answer with 200 gets the code of the error, which is 500.
     ///
     /// ```
     /// use std::num::ParseIntError;

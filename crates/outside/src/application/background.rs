@@ -61,6 +61,13 @@ impl<T: BackgroundResult, E: Display> BackgroundResult for Result<T, E> {
     }
 }
 
+/// Runs a future on this thread, with the timers and sockets of tokio.
+pub(crate) fn run_future<R: BackgroundResult>(future: impl Future<Output = R>) -> Result<R, Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let cannot = |error| Error::with_source("a background future has no event loop", error);
+    Ok(runtime.map_err(cannot)?.block_on(future))
+}
+
 impl Background {
     /// Begins a run: as many functions at one moment, and the log of their failures.
     pub(crate) fn begin(&self, most: usize, report: impl Fn(String) + Send + Sync + 'static) {

@@ -1,5 +1,5 @@
-//! Requests that other sites have a browser send (CSRF): a request that changes something and carries a session must not come from
-//! a page of another site.
+//! Requests that other sites have a browser send (CSRF): a request that changes something and carries a session must not
+//! come from a page of another site.
 //!
 //! Browsers say where a request comes from: Sec-Fetch-Site, else Origin. A request without both comes from no browser that other
 //! sites could use: SameSite=Lax keeps the cookie from the old ones that say neither.

@@ -1,4 +1,4 @@
-//! What a web application needs beside a server: sessions in signed cookies, addresses of routes, functions that run beside
+//! The needs of a web application beside a server: sessions in signed cookies, addresses of routes, functions that run beside
 //! requests.
 //!
 //! The parts know no server: the site, above, has them, and requests find them there.
@@ -27,8 +27,8 @@ mod forgery;
 mod session;
 mod signer;
 
-pub(crate) use background::Background;
 pub use background::BackgroundResult;
+pub(crate) use background::{Background, run_future};
 pub(crate) use forgery::is_forged;
 pub use session::Session;
 pub(crate) use session::save;

@@ -20,8 +20,8 @@ const FLASHES: &str = "_flashes";
 
 /// The session of one request: values by name, which JSON can hold. Clones are the same session.
 ///
-/// A cookie holds it, signed: clients can read it, and it cannot be revoked before it expires (`Config::session_life`). Changes are
-/// written with the answer; more than 4 KB are a 500 whose log names the largest value.
+/// A cookie holds it, signed: clients can read it, and it cannot be revoked before it expires (`Config::session_life`).
+/// Changes are written with the answer; more than 4 KB are a 500 whose log names the largest value.
 ///
 /// ```
 /// use outside::{Error, OutsideHttp, Request, Response};
@@ -30,7 +30,7 @@ const FLASHES: &str = "_flashes";
 /// server.config.secret = "a secret of at least thirty-two bytes".into();
 /// server.post("/sign-in", |request: &Request| -> Result<Response, Error> {
 ///     let session = request.session()?;
-///     session.clear(); // what was there before belongs to nobody who is signed in
+///     session.clear(); // a session from before the sign-in is not the user's
 ///     session.insert("user", "ada")?;
 ///     session.flash("Welcome");
 ///     Ok(Response::redirect("/", 303))

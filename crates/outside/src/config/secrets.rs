@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::value::{Value, is_secret, text};
+use super::value::{SHORTEST_SECRET, Value, is_secret, text};
 
 /// The secrets that sign sessions: the first one signs, all are accepted. Empty: there are no sessions. One has at least 32
 /// bytes.
@@ -11,7 +11,8 @@ use super::value::{Value, is_secret, text};
 /// use outside::Config;
 ///
 /// let mut config = Config::default();
-/// config.secret = ["a secret of at least thirty-two bytes, the new one", "a secret of at least thirty-two bytes, the old one"].into();
+/// config.secret =
+///     ["a secret of at least thirty-two bytes, the new one", "a secret of at least thirty-two bytes, the old one"].into();
 /// assert_eq!(format!("{:?}", config.secret), "[50 bytes, 50 bytes]");
 /// ```
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -19,7 +20,7 @@ pub struct Secrets(Vec<Box<str>>);
 
 impl Secrets {
     /// Bytes of the shortest secret that is accepted.
-    pub const SHORTEST: usize = 32;
+    pub const SHORTEST: usize = SHORTEST_SECRET;
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {

@@ -5,7 +5,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::secrets::Secrets;
 use crate::message::{Cors, SecurityHeaders};
 
 /// A value as written.
@@ -239,9 +238,12 @@ pub(super) fn shown(value: &Value) -> String {
     }
 }
 
+/// Bytes of the shortest secret that is accepted.
+pub(super) const SHORTEST_SECRET: usize = 32;
+
 /// Whether it is a value of the key `secret`.
 pub(super) fn is_secret(value: &Value) -> bool {
-    let is_long = |value: &Value| text(value).is_some_and(|text| text.len() >= Secrets::SHORTEST);
+    let is_long = |value: &Value| text(value).is_some_and(|text| text.len() >= SHORTEST_SECRET);
     match value {
         Value::None => true,
         Value::List(values) => !values.is_empty() && values.iter().all(is_long),

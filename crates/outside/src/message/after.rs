@@ -7,8 +7,6 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::thread::Builder;
 
-use super::request::Request;
-
 /// Calls for the time after the answer, in the order in which they were added.
 #[derive(Default)]
 pub(crate) struct AfterCalls(Mutex<Vec<Call>>);
@@ -45,18 +43,5 @@ impl Drop for AfterCalls {
             // Without a thread to be had, the process has other troubles.
             let _ = Builder::new().name("outside-after".into()).spawn(make);
         }
-    }
-}
-
-impl Request {
-    /// Has the executor make this call when the answer has been sent and logged, in the order in which calls were added. If
-    /// no answer leaves, because the client has left first, the call is made when the request is done.
-    pub fn call_after(&self, call: impl FnOnce() + Send + 'static) {
-        self.after.get_or_init(Box::default).push(Box::new(call));
-    }
-
-    /// Makes these calls now: for a binding whose handler was cancelled, so that its request may stay for a while.
-    pub fn make_calls_after(&self) {
-        self.after.get().into_iter().for_each(|calls| calls.make());
     }
 }

@@ -33,6 +33,7 @@ mod own_answer;
 mod parameter;
 mod query;
 mod request;
+mod request_extras;
 mod response;
 mod security_headers;
 mod spooled;

@@ -5,9 +5,10 @@ use std::fmt::Display;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
 
 use super::{DebugPages, Site, make_token};
-use crate::application::{Background, BackgroundResult, Session, Signer};
+use crate::application::{Background, BackgroundResult, Session, Signer, run_future};
 use crate::config::Config;
 use crate::error::Error;
+use crate::input::FromRequest;
 use crate::message::Request;
 use crate::websocket::Message;
 
@@ -58,6 +59,13 @@ pub(crate) fn set_site(request: &mut Request, site: &Arc<Site>) {
     if known != Some(Arc::as_ptr(site).cast::<()>()) {
         let site: Weak<Site> = Arc::downgrade(site);
         request.owner = Some(site);
+    }
+}
+
+/// See [`Request::session`].
+impl FromRequest for Session {
+    fn from_request(request: &Request) -> Result<Self, Error> {
+        request.session()
     }
 }
 
@@ -165,5 +173,10 @@ impl Request {
             Some(site) => site.application.background.add_or_report(function),
             None => drop(function()),
         });
+    }
+
+    /// The same for a future, which may use tokio: timers, sockets, tasks.
+    pub fn after_async<R: BackgroundResult>(&self, future: impl Future<Output = R> + Send + 'static) {
+        self.after(move || run_future(future));
     }
 }

@@ -37,7 +37,7 @@ impl Snapshot {
         call_before(&self.before, request)
     }
 
-    /// What answers this error in place of the built-in page: the handler of its type, of its code, or of all.
+    /// The handler that answers this error in place of the built-in page: of its type, of its code, or of all.
     pub(crate) fn handler_of(&self, error: &Error) -> Option<&Arc<dyn ErrorHandler>> {
         let of_type = self.caught.iter().rev().find(|handler| handler.takes(error));
         of_type.or_else(|| self.error_handler(error.code()))

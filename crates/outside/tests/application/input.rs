@@ -37,6 +37,8 @@ struct Search {
     weight: Option<f64>,
 }
 
+type AnyQuery = BTreeMap<String, String>;
+
 fn issues() -> OutsideHttp {
     let server = server();
     server.post("/issues", |_: &Request, Json(issue): Json<Issue>| (Json(issue), 201)).unwrap();
@@ -47,7 +49,7 @@ fn issues() -> OutsideHttp {
     server
         .get(
             "/{user}/issues/{id:int}",
-            |_: &Request, (Path((user, id)), Query(all)): (Path<(String, u32)>, Query<BTreeMap<String, String>>)| {
+            |_: &Request, (Path((user, id)), Query(all)): (Path<(String, u32)>, Query<AnyQuery>)| {
                 format!("{user} {id} {all:?}")
             },
         )

@@ -137,8 +137,7 @@ impl StreamExchange {
             if !is_refused && intake.in_pieces {
                 return self.live_streaming(content, &announced, intake).await;
             }
-            let is_wanted =
-                !announced.expects_continue || Box::pin(self.admit_early(intake, announced.length)).await?;
+            let is_wanted = !announced.expects_continue || Box::pin(self.admit_early(intake, announced.length)).await?;
             let held = match is_wanted {
                 true => self.receive(&mut content, announced, intake).await?,
                 false => self.shared.hold(),

@@ -1,6 +1,6 @@
 //! The frames of a backtrace that belong to the program, each with the lines of its source.
 
-use super::escape;
+use super::escape::escape;
 
 /// Lines of source before and after the one that counts.
 const AROUND: usize = 4;
@@ -10,7 +10,7 @@ const MOST: usize = 30;
 const LONGEST: usize = 400;
 
 /// One frame: the function, the file, and the line.
-struct Frame<'b> {
+struct ProgramFrame<'b> {
     function: &'b str,
     file: &'b str,
     line: usize,
@@ -37,7 +37,7 @@ pub(super) fn html(backtrace: &str) -> String {
 }
 
 /// The frames whose sources are neither the standard library's, nor a dependency's, nor this crate's.
-fn of_program(backtrace: &str) -> Vec<Frame<'_>> {
+fn of_program(backtrace: &str) -> Vec<ProgramFrame<'_>> {
     let mut frames = Vec::new();
     let mut function = "";
     for line in backtrace.lines().map(str::trim) {
@@ -47,7 +47,7 @@ fn of_program(backtrace: &str) -> Vec<Frame<'_>> {
             if let (Some(number), Some(file)) = (number.and_then(|number| number.parse().ok()), file)
                 && !is_of_others(file, function)
             {
-                frames.push(Frame { function, file, line: number });
+                frames.push(ProgramFrame { function, file, line: number });
             }
         } else if let Some((number, name)) = line.split_once(": ")
             && number.bytes().all(|byte| byte.is_ascii_digit())
@@ -74,7 +74,7 @@ fn is_of_others(file: &str, function: &str) -> bool {
     is_library || is_own || function.starts_with("outside::") || function.starts_with("<outside::")
 }
 
-fn source(frame: &Frame<'_>) -> String {
+fn source(frame: &ProgramFrame<'_>) -> String {
     // Sources are where they were compiled, or not there at all.
     let Ok(text) = std::fs::read_to_string(frame.file) else { return String::new() };
     let first = frame.line.saturating_sub(AROUND).max(1);

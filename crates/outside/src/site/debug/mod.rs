@@ -1,15 +1,18 @@
-//! The page about an error while `config.debug` is on: the chain of causes, the frames of the program with their source, the request.
+//! The page about an error while `config.debug` is on: the chain of causes, the frames of the program with their source,
+//! the request.
 //!
 //! Only a client of this machine gets it that has shown the token ([`token`]), and only when it asked for this machine by
 //! name: a page of another origin does not, whether its name leads here for a moment (DNS rebinding) or not, nor does a request
 //! that a proxy hands on. Everything that is shown is escaped; nothing on it runs.
 
+mod escape;
 mod frames;
 mod panics;
 mod token;
 
 use std::sync::Arc;
 
+use escape::escape;
 pub(crate) use panics::{Panicked, take_panic};
 pub(crate) use token::{DEBUG_PATH, make_token};
 
@@ -125,10 +128,6 @@ fn is_secret(name: &str) -> bool {
     ["passw", "secret", "token", "key", "credential", "authorization", "cookie", "session"]
         .iter()
         .any(|part| name.contains(part))
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
 }
 
 const PAGE: &str = "<!doctype html>

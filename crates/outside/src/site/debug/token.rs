@@ -5,7 +5,8 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use super::{DebugPages, escape, with_fields};
+use super::escape::escape;
+use super::{DebugPages, with_fields};
 use crate::message::{Request, Response, ResponseCookie, SameSite, parse_query};
 
 /// Where a browser shows the token: answered by the engine itself.
