@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import files, paths, secure
+from . import files, layer, paths, secure
 
 
 @dataclass(frozen=True)
@@ -142,6 +142,19 @@ _PEERS = (
         "granian-rsgi", "granian (RSGI)", _granian("rsgi", "rsgi_app:app"),
         "HTTP/1 only, no WebSockets, uvloop, runtime mode mt (faster here than st)",
         python=paths.PEERS_PYTHON, packages=("granian==2.8.7", "uvloop==0.22.1"),
+    ),
+    Peer(
+        "granian-orjson", "granian (WSGI), orjson", _granian("wsgi", "wsgi_orjson_app:app"), "as granian (WSGI)",
+        python=paths.PEERS_PYTHON, packages=("granian==2.8.7", "orjson==3.13.0"),
+    ),
+    Peer(
+        "outside-layer", "outside", lambda port: [str(paths.OUR_PYTHON), "outside_layer_app.py", str(port)],
+        "decorated routes, Templates, request.session; access log off", python=paths.OUR_PYTHON, ours=True,
+        load=("--header", layer.cookie_of_outside()),
+    ),
+    Peer(
+        "granian-flask-layer", "Flask on granian", _granian("wsgi", "flask_layer_app:app"), "as granian (WSGI)",
+        python=paths.PEERS_PYTHON, packages=("granian==2.8.7", "flask==3.1.3"), load=("--header", layer.cookie_of_flask()),
     ),
     Peer(
         "fastpysgi", "FastPySGI (WSGI)", lambda port: _peer_python("fastpysgi_server.py", str(port)),

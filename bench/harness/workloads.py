@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import files, paths
+from . import files, layer, paths
 
 PYTHON_PEERS = (
     "outside",
@@ -67,6 +67,9 @@ ASGI_PEERS = ("outside-asgi", "granian-asgi", "uvicorn")
 STARLETTE_PEERS = ("outside-starlette", "granian-starlette", "uvicorn-starlette")
 STARLETTE_ECHO_PEERS = ("outside-starlette-ws", "granian-starlette-ws", "uvicorn-starlette-ws")
 FASTAPI_PEERS = ("outside-fastapi", "granian-fastapi", "fastapi")
+JSON_PEERS = (*PYTHON_PEERS, "granian-orjson")
+DOCUMENT_PEERS = ("outside", "granian-orjson")
+LAYER_PEERS = ("outside-layer", "granian-flask-layer")
 UPLOAD_PEERS = ("outside-routes", "gunicorn-flask", "fastapi")
 
 HELLO = b"Hello, World!"
@@ -104,6 +107,8 @@ class Workload:
     arguments: tuple[str, ...] = ()
     # Part of a run that names no workloads.
     usual: bool = True
+    # Which JSON is sent to `/json`: "small", "megabyte" or "objects".
+    document: str = "small"
     # "clear" or "tls" for HTTP/2, which h2load asks.
     http2: str = ""
 
@@ -130,7 +135,9 @@ class Workload:
 
     @property
     def body(self) -> bytes:
-        return {"/json": json_body, "/upload": form_body, **dict.fromkeys(CHECKED, json_body)}.get(self.path, bytes)()
+        return {"/json": DOCUMENTS[self.document], "/upload": form_body, **dict.fromkeys(CHECKED, json_body)}.get(
+            self.path, bytes
+        )()
 
     @property
     def body_file(self) -> Path:
@@ -145,7 +152,11 @@ class Workload:
         if self.path in CHECKED:
             sent = json.loads(self.body)
             return {"title": sent["title"], "rows": len(sent["rows"]), "last": sent["rows"][-1]["name"]}
-        return {"/users/42": USER, "/upload": {"title": "Sunset", "name": "photo.bin", "size": UPLOAD}}.get(self.path)
+        return {
+            "/users/42": USER,
+            "/session": {"count": 1},
+            "/upload": {"title": "Sunset", "name": "photo.bin", "size": UPLOAD},
+        }.get(self.path)
 
     @property
     def size(self) -> int:
@@ -173,6 +184,9 @@ class Workload:
                 return json.loads(body) == self.answer
             except ValueError:
                 return False
+        if self.path == "/page":
+            # Either escapes quotes in its own way; there are none.
+            return body == layer.page()
         return body == ((paths.FILES / self.file).read_bytes() if self.file else HELLO)
 
     def load_arguments(self) -> list[str]:
@@ -186,7 +200,7 @@ class Workload:
             # An answer too large to be compared every time was compared once, by `is_right`.
             large = files.SIZES[self.file] > 1 << 20
             arguments += ["--sink"] if large else ["--expect-file", str(paths.FILES / self.file)]
-        elif self.answer is None:
+        elif self.answer is None and self.path != "/page":
             arguments += ["--expect", HELLO.decode()]
         if self.body:
             arguments += ["--body-file", str(self.body_file)]
@@ -201,6 +215,31 @@ def json_body() -> bytes:
         for index in range(12)
     ]
     return json.dumps({"title": "Größe der Wellen", "station": "north-4", "rows": rows}, ensure_ascii=False).encode()
+
+
+def megabyte() -> bytes:
+    """About 1 MB of mixed JSON."""
+    chance = random.Random(19)
+    rows = [
+        {
+            "id": 1000 + index,
+            "name": f"Größe {index}",
+            "text": " ".join(chance.choice(("wave", "wind", "storm", "calm", '"gale"')) for _ in range(12)),
+            "values": [round(chance.uniform(-500, 500), 3) for _ in range(8)],
+            "place": {"lat": round(chance.uniform(-90, 90), 6), "lon": round(chance.uniform(-180, 180), 6), "name": None},
+            "valid": index % 3 != 0,
+        }
+        for index in range(3600)
+    ]
+    return json.dumps({"rows": rows}, ensure_ascii=False).encode()
+
+
+def objects() -> bytes:
+    """10,000 small objects."""
+    return json.dumps([{"id": index, "name": f"User {index}", "active": index % 2 == 0} for index in range(10_000)]).encode()
+
+
+DOCUMENTS = {"small": json_body, "megabyte": megabyte, "objects": objects}
 
 
 def form_body() -> bytes:
@@ -222,7 +261,15 @@ def _members() -> int:
 
 _WORKLOADS = (
     Workload("hello", "Python hello, 64 connections (hyper's Rust hello beside it)", (*PYTHON_PEERS, "hyper"), "outside"),
-    Workload("json", "Python, 1 KB of JSON parsed and echoed, 64 connections", PYTHON_PEERS, "outside", "/json", "POST"),
+    Workload("json", "Python, 1 KB of JSON parsed and echoed, 64 connections", JSON_PEERS, "outside", "/json", "POST"),
+    Workload("json1m", "Python, 1 MB of JSON parsed and echoed, 4 connections", DOCUMENT_PEERS, "outside", "/json", "POST",
+             arguments=("--connections", "4"), usual=False, document="megabyte"),
+    Workload("json10k", "Python, 10,000 small objects of JSON parsed and echoed, 4 connections", DOCUMENT_PEERS, "outside", "/json",
+             "POST", arguments=("--connections", "4"), usual=False, document="objects"),
+    Workload("page30", "Python, a page of a Jinja2 template with 30 rows, 64 connections", LAYER_PEERS, "outside-layer", "/page",
+             usual=False),
+    Workload("session", "Python, a session that is read and written, 64 connections", LAYER_PEERS, "outside-layer", "/session",
+             usual=False),
     Workload("sleep10", "Python, a handler that sleeps 10 ms, 64 connections (the ideal is 6,400 requests/s)",
              PYTHON_PEERS, "outside", "/sleep"),
     Workload("async_hello", "Python hello by an async def, 64 connections", ASYNC_PEERS, "outside-routes"),

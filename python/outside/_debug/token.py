@@ -7,7 +7,6 @@ server, and the program when it is started again, have the same token.
 from __future__ import annotations
 
 import os
-from html import escape
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, quote
 
@@ -94,6 +93,9 @@ def locked(request: Request) -> tuple[dict[str, str], str]:
 
 
 def _form(title: str, said: str, to: str) -> str:
+    # Its table of names is large, and most programs never show the form.
+    from html import escape
+
     return _PAGE.format(title=title, said=said, path=PATH, to=escape(_own(to)))
 
 

@@ -54,7 +54,7 @@ class _Raw(io.RawIOBase):
 
 def opened(content: "_FormContent", is_read: bool) -> io.BufferedReader:
     """The file, at its beginning, or at its end if all of it was read already."""
-    file = io.BufferedReader(_Raw(content), _READ)
+    file: io.BufferedReader = io.BufferedReader(_Raw(content), _READ)
     if is_read:
         file.seek(0, io.SEEK_END)
     return file

@@ -1,6 +1,5 @@
 """The way to call a function, decided once when it is registered; a wrong function is refused with its line."""
 
-import difflib
 import functools
 import inspect
 from collections.abc import Callable, Sequence
@@ -197,6 +196,8 @@ class ErrorHandler:
 
 
 def _unknown_name(function: Any, name: str) -> str:
+    import difflib
+
     close = difflib.get_close_matches(name, _OF_ERRORS, 1)
     meant = _MEANT.get(name) or (close[0] if close else None)
     return (

@@ -151,7 +151,7 @@ impl FormFile {
     }
 
     /// Bytes from the position on: `size` of them, or all.
-    #[pyo3(signature = (size=-1))]
+    #[pyo3(signature = (size=-1), text_signature = "($self, size=-1)")]
     fn read<'py>(&self, py: Python<'py>, size: Option<i64>) -> PyResult<Bound<'py, PyAny>> {
         let wants_all = size.is_none_or(|size| size < 0);
         if wants_all && self.file.get(py).is_none() && !self.is_read.swap(true, Ordering::Relaxed) {
@@ -162,7 +162,7 @@ impl FormFile {
     }
 
     /// The same with one look at the source at most.
-    #[pyo3(signature = (size=-1))]
+    #[pyo3(signature = (size=-1), text_signature = "($self, size=-1)")]
     fn read1<'py>(&self, py: Python<'py>, size: i64) -> PyResult<Bound<'py, PyAny>> {
         self.opened(py)?.call_method1("read1", (size,))
     }
@@ -173,13 +173,13 @@ impl FormFile {
     }
 
     /// The next line, with its end; empty at the end of the file.
-    #[pyo3(signature = (size=-1))]
+    #[pyo3(signature = (size=-1), text_signature = "($self, size=-1)")]
     fn readline<'py>(&self, py: Python<'py>, size: Option<i64>) -> PyResult<Bound<'py, PyAny>> {
         self.opened(py)?.call_method1("readline", (size,))
     }
 
     /// The lines that are left.
-    #[pyo3(signature = (hint=-1))]
+    #[pyo3(signature = (hint=-1), text_signature = "($self, hint=-1)")]
     fn readlines<'py>(&self, py: Python<'py>, hint: Option<i64>) -> PyResult<Bound<'py, PyAny>> {
         self.opened(py)?.call_method1("readlines", (hint,))
     }

@@ -50,7 +50,7 @@ impl ContentCoding {
 
 /// Decodes the content of one request.
 pub(crate) struct Decoder {
-    stage: Stage,
+    stage: DecoderStage,
     /// Whether the coding is complete, so that nothing but another member may follow.
     has_ended: bool,
     /// Whether output waits for room.
@@ -68,7 +68,7 @@ impl fmt::Debug for Decoder {
     }
 }
 
-enum Stage {
+enum DecoderStage {
     Gzip(Inflate),
     /// The first byte tells whether the header of zlib is there, which some clients leave out.
     Deflate(Option<Inflate>),
@@ -90,17 +90,17 @@ const ZSTD: u32 = 23;
 impl Decoder {
     pub(crate) fn new(coding: ContentCoding, most: u64) -> Result<Self, Refusal> {
         let stage = match coding {
-            ContentCoding::Gzip => Stage::Gzip(Inflate::new(true, GZIP)),
-            ContentCoding::Deflate => Stage::Deflate(None),
+            ContentCoding::Gzip => DecoderStage::Gzip(Inflate::new(true, GZIP)),
+            ContentCoding::Deflate => DecoderStage::Deflate(None),
             ContentCoding::Brotli => {
                 let alloc = StandardAlloc::default;
                 // A window of up to 1 GiB is an extension, which this refuses.
-                Stage::Brotli(Box::new(BrotliState::new_strict(alloc(), alloc(), alloc())))
+                DecoderStage::Brotli(Box::new(BrotliState::new_strict(alloc(), alloc(), alloc())))
             }
             ContentCoding::Zstd => {
                 let mut decoder = zstd::stream::raw::Decoder::new().map_err(|_| NO_MEMORY)?;
                 decoder.set_parameter(zstd::zstd_safe::DParameter::WindowLogMax(ZSTD)).map_err(|_| NO_MEMORY)?;
-                Stage::Zstd(decoder)
+                DecoderStage::Zstd(decoder)
             }
         };
         Ok(Self { stage, has_ended: false, is_full: false, members: 0, most, taken: 0, made: 0 })
@@ -146,9 +146,9 @@ impl Decoder {
             return Err(MALFORMED);
         }
         match &mut self.stage {
-            Stage::Gzip(stream) => *stream = Inflate::new(true, GZIP),
-            Stage::Zstd(_) => {}
-            Stage::Deflate(_) | Stage::Brotli(_) => return Err(MALFORMED),
+            DecoderStage::Gzip(stream) => *stream = Inflate::new(true, GZIP),
+            DecoderStage::Zstd(_) => {}
+            DecoderStage::Deflate(_) | DecoderStage::Brotli(_) => return Err(MALFORMED),
         }
         self.has_ended = false;
         Ok(())
@@ -157,8 +157,8 @@ impl Decoder {
     /// Bytes that were taken and made.
     fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<(usize, usize), Refusal> {
         match &mut self.stage {
-            Stage::Gzip(stream) => inflate(stream, input, output, &mut self.has_ended),
-            Stage::Deflate(stream) => {
+            DecoderStage::Gzip(stream) => inflate(stream, input, output, &mut self.has_ended),
+            DecoderStage::Deflate(stream) => {
                 let has_header = input.first().is_none_or(|first| first & 0x0f == 8);
                 inflate(
                     stream.get_or_insert_with(|| Inflate::new(has_header, ZLIB)),
@@ -167,7 +167,7 @@ impl Decoder {
                     &mut self.has_ended,
                 )
             }
-            Stage::Brotli(state) => {
+            DecoderStage::Brotli(state) => {
                 let (mut left, mut taken, mut room, mut made, mut total) = (input.len(), 0, output.len(), 0, 0);
                 let result = BrotliDecompressStream(
                     &mut left, &mut taken, input, &mut room, &mut made, output, &mut total, state,
@@ -179,7 +179,7 @@ impl Decoder {
                 }
                 Ok((taken, made))
             }
-            Stage::Zstd(decoder) => {
+            DecoderStage::Zstd(decoder) => {
                 let status = decoder.run_on_buffers(input, output).map_err(|_| MALFORMED)?;
                 self.has_ended = status.remaining == 0;
                 Ok((status.bytes_read, status.bytes_written))

@@ -54,12 +54,12 @@ pub(crate) struct Feeder(Arc<UploadShared>);
 pub(super) struct Upload {
     shared: Arc<UploadShared>,
     /// For content in a content coding: it is decoded when the handler takes it, on the handler's thread.
-    coded: Option<Mutex<Coded>>,
+    coded: Option<Mutex<CodedUpload>>,
 }
 
-/// Coded bytes that the handler has taken over, and their decoder.
+/// CodedUpload bytes that the handler has taken over, and their decoder.
 #[derive(Debug)]
-struct Coded {
+struct CodedUpload {
     decoder: Decoder,
     held: Vec<u8>,
     /// Bytes of these that were decoded.
@@ -78,10 +78,10 @@ pub(crate) fn upload(declared: Option<u64>) -> (Feeder, Box<dyn ContentSource>) 
 
 /// The same for content in a content coding.
 pub(crate) fn coded_upload(decoder: Decoder) -> (Feeder, Box<dyn ContentSource>) {
-    both(None, Some(Mutex::new(Coded { decoder, held: Vec::new(), at: 0, output: Vec::new() })))
+    both(None, Some(Mutex::new(CodedUpload { decoder, held: Vec::new(), at: 0, output: Vec::new() })))
 }
 
-fn both(declared: Option<u64>, coded: Option<Mutex<Coded>>) -> (Feeder, Box<dyn ContentSource>) {
+fn both(declared: Option<u64>, coded: Option<Mutex<CodedUpload>>) -> (Feeder, Box<dyn ContentSource>) {
     let shared = Arc::new(UploadShared { buffer: Mutex::default(), arrived: Condvar::new(), declared });
     (Feeder(Arc::clone(&shared)), Box::new(Upload { shared, coded }))
 }
@@ -254,7 +254,7 @@ impl Upload {
     }
 }
 
-impl Coded {
+impl CodedUpload {
     /// Keeps coded bytes until they are decoded; those before them are.
     fn hold(&mut self, bytes: &[u8]) {
         self.held.clear();

@@ -14,6 +14,7 @@
 //! # Ok::<(), outside::Error>(())
 //! ```
 
+mod after;
 mod answering;
 mod asynchronous;
 mod held_wakes;

@@ -64,12 +64,12 @@ pub(super) struct SegmentParameter {
 }
 
 /// The rank of a parameter among those of one segment.
-pub(super) type Rank = (Reverse<usize>, u8, Reverse<usize>);
+pub(super) type ParameterRank = (Reverse<usize>, u8, Reverse<usize>);
 
 impl SegmentParameter {
     /// The rank among the parameters of one segment, the smallest first: the one with more text around it is the
     /// narrower one, then the kinds in their order.
-    pub(super) fn rank(&self) -> Rank {
+    pub(super) fn rank(&self) -> ParameterRank {
         (Reverse(self.prefix.len() + self.suffix.len()), self.kind as u8, Reverse(self.prefix.len()))
     }
 

@@ -9,7 +9,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::pattern::{Pattern, PatternSegment, Rank, SegmentKind, SegmentParameter};
+use super::pattern::{ParameterRank, Pattern, PatternSegment, SegmentKind, SegmentParameter};
 use crate::error::Error;
 use crate::message::{Named, Parameter};
 
@@ -201,7 +201,7 @@ impl<T> TreeNode<T> {
 
 /// The rank of an end behind a path parameter; the smallest is tried first: the longest, and of equal length the one
 /// with a literal or the narrower parameter where they differ.
-fn rank(suffix: &[PatternSegment]) -> (Reverse<usize>, Vec<Option<Rank>>) {
+fn rank(suffix: &[PatternSegment]) -> (Reverse<usize>, Vec<Option<ParameterRank>>) {
     let ranks = suffix.iter().map(|segment| match segment {
         PatternSegment::Literal(_) => None,
         PatternSegment::Parameter(parameter) => Some(parameter.rank()),
