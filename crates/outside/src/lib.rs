@@ -17,7 +17,7 @@
 //! answer, [`message`] for the parts of requests and answers, [`config`] and [`listen`] and [`tls`] for the server itself.
 //!
 //! The rooms of the sources, top to bottom; each may name only those below it: `app`, `server`, `connection`, `exchange`,
-//! `executor`, `log`, `site`, `route`, `handler`, `files`, `websocket`, `compression`, `transport`, `content`, `protocol`,
+//! `executor`, `log`, `site`, `route`, `handler`, `files`, `hub`, `websocket`, `compression`, `transport`, `content`, `protocol`,
 //! `config`, `budget`, `placement`, `message`, `error`.
 
 mod app;
@@ -36,6 +36,7 @@ mod exchange;
 mod executor;
 pub mod files;
 pub mod handler;
+pub mod hub;
 pub mod log;
 pub mod message;
 mod placement;

@@ -19,6 +19,7 @@ pub const ROOMS: &[&str] = &[
     "route",
     "handler",
     "files",
+    "hub",
     "websocket",
     "compression",
     "transport",

@@ -67,6 +67,12 @@ pub(crate) fn _belongings(py: Python<'_>) -> PyResult<(Vec<RawFd>, Vec<Bound<'_,
     Ok((descriptors, addresses.collect::<PyResult<_>>()?))
 }
 
+/// The servers that run in this process.
+#[pyfunction]
+pub(crate) fn _running_servers(py: Python<'_>) -> Vec<Py<PyAny>> {
+    lock(&ENTRIES).iter().map(|entry| entry.server.clone_ref(py)).collect()
+}
+
 /// This is a child of a process that serves: of its servers it has copies in memory, and no threads.
 #[pyfunction]
 pub(crate) fn _forked() {

@@ -16,6 +16,7 @@
 //! ```
 
 mod domains;
+mod history;
 mod keys;
 mod value;
 
@@ -28,6 +29,7 @@ use crate::budget::quarter_of_memory;
 use crate::error::Error;
 use crate::message::{Cors, FormLimits, HostPattern, SecurityHeaders, TrustedProxy};
 pub use domains::{AcmeConfig, Challenge, Domain};
+pub use history::HistoryRule;
 pub use keys::{KEYS, Key};
 pub use value::{CertificateFiles, Value};
 use value::{hidden, shown};
@@ -45,6 +47,7 @@ pub struct Config {
     pub max_websockets: usize,
     pub max_topics: usize,
     pub max_published: usize,
+    pub history: Vec<HistoryRule>,
     pub process_timeout: Duration,
     pub termination_timeout: Duration,
     pub cancel_on_disconnect: bool,
@@ -178,6 +181,7 @@ impl Default for Config {
             max_websockets: 0,
             max_topics: 0,
             max_published: 0,
+            history: Vec::new(),
             process_timeout: Duration::ZERO,
             termination_timeout: Duration::ZERO,
             cancel_on_disconnect: false,

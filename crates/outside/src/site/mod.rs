@@ -39,7 +39,7 @@ use crate::files::Store;
 use crate::handler::{Function, Handler};
 use crate::message::{HostPattern, Request, Response};
 use crate::route::Routes;
-use crate::websocket::Hub;
+use crate::websocket::Topics;
 
 /// Makes the answer for a status code.
 pub trait ErrorHandler: Send + Sync {
@@ -107,8 +107,8 @@ impl Snapshot {
 /// The site, which can be changed while connections work on a snapshot of it.
 #[derive(Default)]
 pub(crate) struct Site {
-    /// The topics of WebSockets.
-    pub(crate) hub: Hub,
+    /// The topics of WebSockets and event streams.
+    pub(crate) topics: Arc<Topics>,
     version: AtomicU64,
     current: Mutex<Arc<Snapshot>>,
 }

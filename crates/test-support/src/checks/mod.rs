@@ -6,6 +6,7 @@ pub mod files;
 pub mod forms;
 pub mod forwarded;
 pub mod hyper_side;
+pub mod hub;
 pub mod invariants;
 pub mod negotiation;
 pub mod routes;
