@@ -49,14 +49,14 @@ for style in STYLES:
 
 @server.get("/events")
 def events(request):
-    return event_stream(topic=request.query["topic"], after=request)
+    return event_stream(topic=request.args["topic"], after=request)
 
 
 @server.get("/publish")
 def publish(request):
-    topic, sender = request.query["topic"], request.query["from"]
-    size = int(request.query.get("size", 0))
-    for number in range(int(request.query["count"])):
+    topic, sender = request.args["topic"], request.args["from"]
+    size = int(request.args.get("size", 0))
+    for number in range(int(request.args["count"])):
         server.publish(topic, f"{sender} {number}".ljust(size))
     return "done"
 
@@ -83,7 +83,8 @@ def what_was_heard(request):
 
 if __name__ == "__main__":
     if server.config["processes"] != 1:
-        server.config["on_worker_start"] = lambda slot: print(f"worker {slot} {os.getpid()}", flush=True)
+        # As one write: workers start at the same time.
+        server.config["on_worker_start"] = lambda slot: print(f"worker {slot} {os.getpid()}\n", end="", flush=True)
     print(f"generation {os.getpid()}", flush=True)
     server.run()
     print("returned", flush=True)

@@ -56,8 +56,7 @@ class TopicServer(Script):
     def publish(self, pid: int, topic: str, count: int, size: int = 0) -> None:
         """This worker publishes so many messages, each `PID NUMBER`."""
         with self.wire_to(pid) as wire:
-            target = f"/publish?topic={topic}&from={pid}&count={count}&size={size}"
-            assert wire.send(request_bytes(target)).receive_answer().text == "done"
+            publish_on(wire, topic, str(pid), count, size)
 
     def subscribe(self, pid: int | None, style: str, topic: str, after: str | None = None) -> Subscriber:
         """A WebSocket of this style on this worker, or on any, that has subscribed."""
@@ -135,6 +134,12 @@ class EventReader(Wire):
         event, _, self.events = self.events.partition(b"\n\n")
         lines = [line.partition(": ") for line in event.decode().split("\n") if not line.startswith(":")]
         return {name: value for name, _, value in lines} or self.next()
+
+
+def publish_on(wire: Wire, topic: str, sender: str, count: int, size: int = 0) -> None:
+    """The worker of this connection publishes so many messages, each `SENDER NUMBER`."""
+    target = f"/publish?topic={topic}&from={sender}&count={count}&size={size}"
+    assert wire.send(request_bytes(target)).receive_answer().text == "done"
 
 
 def each_worker(server: TopicServer) -> list[int]:
