@@ -1,6 +1,7 @@
 # make bench        the comparison with the peers, about 30 minutes; BENCH="--quick" for a first look, --only, --peers
 # make bench-count  instructions per request; REV=COMMIT compares the working tree with another commit
 # make bench-reload  from a change of a program's file to its first answer under --reload
+# make bench-hub    latency and rate of topics between processes
 # Included by the Makefile of the root, which gives PY and `build`.
 
 .PHONY: bench bench-count bench-reload
@@ -13,3 +14,7 @@ bench-count: build ## count instructions
 
 bench-reload: build ## time a reload
 	@$(PY) bench/reload.py $(RELOAD)
+
+.PHONY: bench-hub
+bench-hub: ## time topics between processes
+	@cargo test --quiet --release --package outside --test hub bench -- --ignored --nocapture

@@ -15,7 +15,7 @@ fuzz: ## look for inputs that break the parsers
 fuzz-run:
 	@cargo fuzz --version >/dev/null 2>&1 || { echo "fuzz     installing cargo-fuzz"; cargo install --quiet --locked cargo-fuzz; }
 	@echo "fuzz     seeds from tests/corpus"
-	@cargo test --quiet --package outside --test hostile --test websocket --test http2 write_seeds -- --ignored >/dev/null
+	@cargo test --quiet --package outside --test hostile --test websocket --test http2 --test hub write_seeds -- --ignored >/dev/null
 	@for target in $(FUZZ_TARGETS); do \
 		echo "fuzz     $$target, $(FUZZ_SECONDS) seconds"; \
 		said=$$($(FUZZ_RUN) $$target -- $(FUZZ_OPTIONS) 2>&1) || { echo "$$said" | tail -60; exit 1; }; \
@@ -23,4 +23,4 @@ fuzz-run:
 
 fuzz-instead:
 	@echo "fuzz     cargo-fuzz needs a nightly compiler (rustup toolchain install nightly); the same checks run as mutations"
-	@cargo test --package outside --test hostile --test websocket --test http2
+	@cargo test --package outside --test hostile --test websocket --test http2 --test hub

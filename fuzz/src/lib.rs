@@ -3,7 +3,7 @@
 //! One function per target, from bytes to a panic if something does not hold.
 
 use outside_test_support::checks::{
-    authority, differential, files, forms, forwarded, invariants, negotiation, routes as routes_check,
+    authority, differential, files, forms, forwarded, hub as hub_check, invariants, negotiation, routes as routes_check,
 };
 use outside_test_support::{http2::hostile, websocket};
 
@@ -124,4 +124,9 @@ pub fn authority_certificate(input: &[u8]) {
 /// Key and chain in PEM.
 pub fn authority_pem(input: &[u8]) {
     authority::pem(input);
+}
+
+/// Frames between workers and the hub.
+pub fn hub(input: &[u8]) {
+    hub_check::frames(input);
 }

@@ -81,6 +81,8 @@ __all__ = [
     "FormFile",
     "HTTPException",
     "HandlerTimeout",
+    "HubChannel",
+    "HubLoop",
     "OutsideHTTP",
     "OutsideHTTP_Redirect",
     "Request",
@@ -88,6 +90,8 @@ __all__ = [
     "ResponseCookie",
     "ResponseHeaders",
     "ScheduledResponse",
+    "SeatPair",
+    "TopicReader",
     "WSGIApplication",
     "WSGIFileWrapper",
     "WebSocket",
@@ -102,6 +106,7 @@ __all__ = [
     "_belongings",
     "_check_cors",
     "_content_disposition",
+    "_count_subscriber",
     "_error_page",
     "_event",
     "_field",
@@ -113,19 +118,23 @@ __all__ = [
     "_log_session_failure",
     "_media_type",
     "_own_descriptors",
+    "_read_missed",
+    "_read_topic",
     "_release_wakes",
     "_remove_pattern",
     "_report",
     "_route_parameters",
     "_run_on_loop",
+    "_running_servers",
     "_serve_in_memory",
     "_set_any_errorhandler",
     "_set_around",
     "_settle",
     "_settle_response",
     "_status_of",
+    "_stop_reading_topic",
+    "_take_seat",
     "_wants_content",
-    "_watch_topics",
     "abort",
     "command",
     "get_description",
@@ -179,11 +188,16 @@ class OutsideHTTP:
     def remove_route(self, route: str, host: str | None = None) -> None:
         """Takes effect for the next request. An unknown route is a `KeyError`."""
     def publish(self, topic: str, data: str | bytes | bytearray | memoryview) -> None:
-        """Sends to all WebSocket connections of this process that have subscribed to the topic.
+        """Sends to all WebSocket connections and event streams that have subscribed to the topic, in all processes of this
+        server: to each at most once, in one order for all of them. Waits for none of them.
 
         While much waits to be handed out, the WebSocket connection whose handler publishes is read more slowly; what exceeds
         `config["max_published_mb"]` all the same is dropped, and the log says how many messages were.
         """
+    def publish_and_wait(self, topic: str, data: str | bytes | bytearray | memoryview, timeout: float = 1.0) -> str:
+        """The same, and waits for the id of the message, as `epoch-number`. `TimeoutError`: it may have been sent or not."""
+    def listeners(self, topic: str, timeout: float = 1.0) -> int:
+        """How many connections have subscribed to the topic, in all processes of this server; `TimeoutError` after `timeout`."""
 
     def set_errorhandler(self, errorcode: int, handler: _ErrorHandler) -> None:
         """`handler(request, message=None)` makes every answer with this code that the server would make itself."""
@@ -544,7 +558,7 @@ class WebSocket:
     `origins` are those whose pages may connect, `"*"` all; `None`: the server's own. `max_message` is bytes,
     `max_queue` bytes of memory, of which a message that waits takes about 100 beside its payload; `ping_interval` (`None`: no
     pings) and `ping_timeout` are seconds. `when_full` decides on a message for a client that reads too slowly:
-    "wait", "drop_oldest" or "close".
+    "wait", "drop_oldest" or "close"; `when_gap` on a connection when messages of its topics were lost: "ignore" or "close".
     """
 
     connection_handler: Any
@@ -559,6 +573,7 @@ class WebSocket:
         ping_timeout: float = 10.0,
         max_queue: int = 1048576,
         when_full: str = "wait",
+        when_gap: str = "ignore",
     ) -> None: ...
     def on_connection(self, handler: _F) -> _F:
         """The function that has each connection for its whole life: a plain one on a thread of its own, an `async def` one on
@@ -569,6 +584,10 @@ class WebSocket:
 
     def on_open(self, handler: _F) -> _F:
         """A function of (connection), called before the first message."""
+
+    def on_gap(self, handler: _F) -> _F:
+        """The function of (connection, topic) that is called when messages of a topic of the connection were lost, in order with
+        neither its other functions nor its messages."""
 
     def on_exit(self, handler: _F) -> _F:
         """A function of (connection) or of nothing, called once when a connection has ended."""
@@ -601,7 +620,10 @@ class WebSocketConnection:
         """Begins the closing handshake."""
 
     def ping(self, payload: bytes | None = None) -> None: ...
-    def subscribe(self, topic: str) -> None: ...
+    def subscribe(self, topic: str, *, after: str | int | None = None, ids: bool | None = None) -> None:
+        """From now on it gets messages that are published to this topic. `after`: the id of a message, or 0; those after it
+        that the history has come first. `ids`: each message comes behind its id and a space, as it does with `after`."""
+
     def unsubscribe(self, topic: str) -> None: ...
     def __iter__(self) -> WebSocketConnection: ...
     def __next__(self) -> TextMessage | BinaryMessage: ...
@@ -725,7 +747,6 @@ def _error_page(request: Request, code: int, message: str | None) -> Response: .
 def _forgo_content(request: Request) -> None: ...
 def _wants_content(request: Request) -> bool: ...
 def _status_of(error: BaseException) -> tuple[int, str | None] | None: ...
-def _watch_topics() -> None: ...
 def _report(server: OutsideHTTP, request: Request, error: BaseException) -> Response | None: ...
 def _settle(answer: Any, status: int, function: Any) -> Response | tuple[int, str | None]: ...
 def _settle_response(answer: Any, status: int, function: Any) -> Response: ...
@@ -735,6 +756,50 @@ def _belongings(thread: int) -> tuple[list[int], list[_Address | str], list[int]
 def _own_descriptors() -> list[int]: ...
 def _forked() -> None: ...
 def _run_on_loop(coroutine: Any, future: Any) -> bool: ...
+def _running_servers() -> list[OutsideHTTP]: ...
+def _take_seat(server: OutsideHTTP, pair: SeatPair) -> None: ...
+def _read_topic(server: OutsideHTTP, topic: str, reader: TopicReader) -> None: ...
+def _stop_reading_topic(server: OutsideHTTP, topic: str, reader: TopicReader) -> None: ...
+def _count_subscriber(server: OutsideHTTP, topic: str, has_come: bool) -> None: ...
+def _read_missed(server: OutsideHTTP, topic: str, after: str | int, reader: TopicReader, ticket: int) -> None: ...
+
+@final
+class TopicReader:
+    """Published messages for a thread of Python."""
+
+    def __new__(cls) -> TopicReader: ...
+    def take(self, timeout: float | None = None) -> list[tuple[str, str, int, str, Any]] | None:
+        """Waits for news, at most so many seconds; `None` after `end()`."""
+
+    def end(self) -> None: ...
+
+@final
+class HubLoop:
+    """Waits for descriptors, and moves the messages of worker processes meanwhile."""
+
+    def __new__(cls) -> HubLoop: ...
+    def fileno(self) -> int: ...
+    def wait(self, timeout: float | None = None) -> tuple[list[int], list[str]]: ...
+    def add_seat(self, pair: SeatPair) -> None: ...
+    def open_channel(self) -> HubChannel: ...
+    def release(self) -> None: ...
+
+@final
+class SeatPair:
+    """A pair of sockets between the hub and a worker."""
+
+    def __new__(cls) -> SeatPair: ...
+    def filenos(self) -> tuple[int, int]: ...
+    def close_near(self) -> None: ...
+    def close(self) -> None: ...
+
+@final
+class HubChannel:
+    """The end of a channel that a generation gets."""
+
+    def fileno(self) -> int: ...
+    def close(self) -> None: ...
+
 def _release_wakes() -> None: ...
 
 @final

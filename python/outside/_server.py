@@ -80,6 +80,24 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
         self._arrange(function)
         return function
 
+    def on_message(self, topic: str) -> Callable[[_C], _C]:
+        """A decorator: called in each process, for each message that is published to this topic from now on, with the message:
+        `bytes` with `id`, `topic`, `is_text` and `text`. Its messages come one after another, beside requests.
+        """
+        if not isinstance(topic, str):
+            raise TypeError(f"a topic is a str, not {topic!r}; use @server.on_message('news')")
+
+        def register(function: _C) -> _C:
+            from ._handlers.topics import Listeners
+
+            listeners = self.__dict__.get("_listeners")
+            if listeners is None:
+                listeners = self.__dict__["_listeners"] = Listeners()
+            listeners.add(self, topic, adapt(function, "message"))
+            return function
+
+        return register
+
     def background(self, function: Callable[..., Any], /, *arguments: Any) -> None:
         """Calls a function, plain or `async def`, beside requests, in a pool of its own: `config["max_background"]` run at one moment.
 
@@ -240,6 +258,8 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
             sessions.begin(self)
         elif Wishes.current_request:
             self._arrange()
+        if listeners := self.__dict__.get("_listeners"):
+            listeners.begin(self)
         for function in self._startup:
             self._run(function)
 
@@ -251,6 +271,10 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
                 self._run(function)
             except Exception as error:
                 _loop.logger.error("%s: on_shutdown failed", where(function), exc_info=error)
+        if listeners := self.__dict__.get("_listeners"):
+            listeners.end(self)
+        if streams := self.__dict__.pop("_topic_streams", None):
+            streams.end()
 
     def _run(self, function: Callable[[], Any]) -> None:
         value = function()

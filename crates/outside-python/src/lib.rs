@@ -67,6 +67,9 @@ mod _outside {
     };
     #[pymodule_export]
     use crate::server::folder::Folder;
+    #[cfg(target_os = "linux")]
+    #[pymodule_export]
+    use crate::server::hub_loop::{_take_seat, HubChannel, HubLoop, SeatPair};
     #[pymodule_export]
     use crate::server::memory::{Connector, serve_in_memory};
     #[pymodule_export]
@@ -76,15 +79,19 @@ mod _outside {
     #[pymodule_export]
     use crate::server::redirect::OutsideHttpRedirect;
     #[pymodule_export]
-    use crate::server::running::{_belongings, _forked, _own_descriptors};
+    use crate::server::running::{_belongings, _forked, _own_descriptors, _running_servers};
     #[pymodule_export]
     use crate::server::settings::_check_cors;
     #[pymodule_export]
-    use crate::websocket::connection::{_watch_topics, WebSocketConnection};
+    use crate::websocket::connection::WebSocketConnection;
     #[pymodule_export]
     use crate::websocket::route::WebSocket;
     #[pymodule_export]
     use crate::websocket::session::_log_session_failure;
+    #[pymodule_export]
+    use crate::websocket::topic_reader::TopicReader;
+    #[pymodule_export]
+    use crate::websocket::topics::{_count_subscriber, _read_missed, _read_topic, _stop_reading_topic};
     #[pymodule_export]
     use crate::websocket::wire::Wire;
 

@@ -18,7 +18,7 @@
 //! [`config`] and [`listen`] and [`tls`] for the server itself.
 //!
 //! The rooms of the sources, top to bottom; each may name only those below it: `app`, `server`, `connection`, `exchange`,
-//! `executor`, `log`, `site`, `application`, `route`, `handler`, `files`, `websocket`, `compression`, `transport`, `input`,
+//! `executor`, `log`, `site`, `application`, `route`, `handler`, `files`, `hub`, `websocket`, `compression`, `transport`, `input`,
 //! `content`, `protocol`, `config`, `budget`, `placement`, `descriptors`, `message`, `error`.
 
 mod app;
@@ -39,6 +39,7 @@ mod exchange;
 mod executor;
 pub mod files;
 pub mod handler;
+pub mod hub;
 pub mod input;
 pub mod log;
 pub mod message;

@@ -20,6 +20,7 @@ pub const ROOMS: &[&str] = &[
     "route",
     "handler",
     "files",
+    "hub",
     "websocket",
     "compression",
     "transport",

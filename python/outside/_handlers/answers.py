@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, cast
 from urllib.parse import quote
 
-from .._outside import FilePath, Response, _content_disposition, _event
+from .._outside import FilePath, Request, Response, _content_disposition, _event
 from . import json_text as _json_text
 
 _Headers: TypeAlias = dict[str, Any] | None
@@ -88,9 +88,13 @@ def event_stream(
     headers: _Headers = None,
     *,
     topic: str | None = None,
+    after: "Request | str | int | None" = None,
 ) -> Response:
     """Server-sent events (`EventSource` in a page) from a generator or an async generator, or of a topic: all that
-    `server.publish(topic, data)` sends from now on, in this process.
+    `server.publish(topic, data)` sends from now on, in any process of this server.
+
+    Where `config["history"]` keeps topics, events of a topic have ids. `after` is one of them, or 0 for all that is kept, or the
+    request, whose `Last-Event-ID` counts: the events after it come first. An event named `gap` says that some are missing.
 
     Each item is an `Event`, a `str`, or a value that JSON can hold. `retry`: milliseconds after which a client that was cut off
     comes back; it sends the last id as `Last-Event-ID`. While no event comes, a comment every `keep_alive` seconds keeps the
@@ -104,9 +108,11 @@ def event_stream(
     if topic is not None:
         if events is not None:
             raise TypeError("event_stream() takes events or a topic, not both")
-        from .topics import subscribed
+        from .topics import events_of
 
-        events = subscribed(topic)
+        events = events_of(topic, after)
+    elif after is not None:
+        raise TypeError("event_stream() takes after=… only with a topic")
     if events is None:
         raise TypeError("event_stream() takes a generator of events, or topic=…")
     kind = _AsyncEvents if hasattr(events, "__aiter__") else _Events

@@ -1,37 +1,43 @@
-"""Event streams of a topic: what `server.publish(topic, data)` sends to WebSockets goes to `event_stream(topic=…)` too.
+"""Topics for event streams and for functions that listen: all that `server.publish(topic, data)` sends, in every process.
 
-Of one process, as the topics of WebSockets are.
+The engine puts messages into a `TopicReader`; a thread of this process takes them and hands them to the event streams of their
+topics, which are generators of the asyncio loop. Functions of `@server.on_message(topic)` have a reader and a thread of their
+own, so that one that takes its time delays no event stream.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from .. import _outside
+from . import loop as _loop
+from .answers import Event
 
-# Messages that wait for one reader; one that is further behind is cut off, and comes back by itself.
+_ID = re.compile(r"[0-9a-f]{1,16}-[0-9]{1,19}", re.ASCII)
+# Messages that wait for one stream; one that is further behind is cut off, and comes back by itself.
 MOST_WAITING = 1000
 
-_readers: dict[str, set[_Reader]] = {}
-_lock = threading.Lock()
 
+class TopicStream:
+    """The messages of a topic, for one event stream: pairs of an id and a text. The id of a gap is `None`."""
 
-class _Reader:
     def __init__(self, topic: str) -> None:
         self.topic = topic
-        self.waiting: deque[Any] = deque()
+        self.waiting: deque[tuple[str | None, str]] = deque()
         self.is_late = False
         self.loop: asyncio.AbstractEventLoop | None = None
         self.wakes = asyncio.Event()
+        self.owners: list[_Streams] = []
 
-    def __aiter__(self) -> AsyncIterator[Any]:
+    def __aiter__(self) -> AsyncIterator[tuple[str | None, str]]:
         return self
 
-    async def __anext__(self) -> Any:
+    async def __anext__(self) -> tuple[str | None, str]:
         if self.loop is None:
             self.loop = asyncio.get_running_loop()
         while not self.waiting:
@@ -46,51 +52,200 @@ class _Reader:
         self.close()
 
     def close(self) -> None:
-        with _lock:
-            readers = _readers.get(self.topic)
-            if readers is not None:
-                readers.discard(self)
-                if not readers:
-                    del _readers[self.topic]
+        owners, self.owners = self.owners, []
+        for owner in owners:
+            owner.remove(self)
 
-    def take(self, data: Any) -> bool:
-        """Queues a message; `False` if the reader is too late for it."""
+    def take(self, id: str | None, text: str) -> bool:
+        """Queues a message; `False` if the stream is too late for it."""
         if len(self.waiting) >= MOST_WAITING:
             self.is_late = True
             return False
-        self.waiting.append(data)
+        self.waiting.append((id, text))
         return True
 
 
-def subscribed(topic: str) -> AsyncIterator[Any]:
-    """The messages that are published to a topic from now on."""
+class _Streams:
+    """The event streams of one server."""
+
+    def __init__(self, server: Any) -> None:
+        self._server = server
+        self._reader = _outside.TopicReader()
+        self._lock = threading.Lock()
+        self._by_topic: dict[str, set[TopicStream]] = {}
+        # Streams that wait for what they have missed.
+        self._joining: dict[int, TopicStream] = {}
+        self._last_ticket = 0
+        threading.Thread(target=self._work, name="outside-topics", daemon=True).start()
+
+    def add(self, stream: TopicStream, after: str | int | None) -> None:
+        stream.owners.append(self)
+        with self._lock:
+            streams = self._by_topic.setdefault(stream.topic, set())
+            _outside._count_subscriber(self._server, stream.topic, True)
+            _outside._read_topic(self._server, stream.topic, self._reader)
+            if after is None:
+                streams.add(stream)
+                return
+            self._last_ticket += 1
+            ticket = self._last_ticket
+            self._joining[ticket] = stream
+        _outside._read_missed(self._server, stream.topic, after, self._reader, ticket)
+
+    def remove(self, stream: TopicStream) -> None:
+        with self._lock:
+            _outside._count_subscriber(self._server, stream.topic, False)
+            streams = self._by_topic.get(stream.topic, set())
+            streams.discard(stream)
+            for ticket in [ticket for ticket, joining in self._joining.items() if joining is stream]:
+                del self._joining[ticket]
+            if not streams and not any(joining.topic == stream.topic for joining in self._joining.values()):
+                self._by_topic.pop(stream.topic, None)
+                _outside._stop_reading_topic(self._server, stream.topic, self._reader)
+
+    def end(self) -> None:
+        self._reader.end()
+
+    def _work(self) -> None:
+        while (news := self._reader.take()) is not None:
+            woken: dict[asyncio.AbstractEventLoop, list[TopicStream]] = {}
+            late = []
+            for kind, topic, ticket, id, message in news:
+                for stream in self._receivers(kind, topic, ticket):
+                    if kind == "joined" and not message:
+                        continue
+                    text = topic if kind != "message" else bytes(message).decode("utf-8", "replace")
+                    if not stream.take(id if kind == "message" else None, text):
+                        late.append(stream)
+                    if stream.loop is not None:
+                        woken.setdefault(stream.loop, []).append(stream)
+            for stream in late:
+                stream.close()
+            for loop, streams in woken.items():
+                # Once for all streams of a loop.
+                try:
+                    loop.call_soon_threadsafe(_wake, streams)
+                except RuntimeError:
+                    pass  # the loop has ended, and its streams with it
+
+    def _receivers(self, kind: str, topic: str, ticket: int) -> list[TopicStream]:
+        with self._lock:
+            if kind == "joined":
+                stream = self._joining.pop(ticket, None)
+                if stream is None:
+                    return []
+                self._by_topic.setdefault(topic, set()).add(stream)
+                return [stream]
+            if ticket:
+                stream = self._joining.get(ticket)
+                return [] if stream is None else [stream]
+            return list(self._by_topic.get(topic, ()))
+
+
+def _wake(streams: list[TopicStream]) -> None:
+    for stream in streams:
+        stream.wakes.set()
+
+
+def subscribed(topic: str, after: str | int | None = None) -> TopicStream:
+    """The messages that are published to a topic from now on, by the servers of this process; after those since `after`."""
     if not isinstance(topic, str):
         raise TypeError(f"a topic is a str, not {topic!r}")
-    _outside._watch_topics()
-    reader = _Reader(topic)
-    with _lock:
-        _readers.setdefault(topic, set()).add(reader)
-    return reader
+    stream = TopicStream(topic)
+    for server in _outside._running_servers():
+        streams = server.__dict__.get("_topic_streams")
+        if streams is None:
+            streams = server.__dict__.setdefault("_topic_streams", _Streams(server))
+        streams.add(stream, after)
+    return stream
 
 
-def deliver(topic: str, data: Any) -> None:
-    """Hands a published message to the event streams of its topic. Waits for none of them."""
-    with _lock:
-        readers = list(_readers.get(topic, ()))
-    if not readers:
-        return
-    text = data if isinstance(data, str) else bytes(data).decode("utf-8", "replace")
-    loops: dict[asyncio.AbstractEventLoop, list[_Reader]] = {}
-    for reader in readers:
-        if not reader.take(text):
-            reader.close()
-        if reader.loop is not None:
-            loops.setdefault(reader.loop, []).append(reader)
-    for loop, woken in loops.items():
-        # Once for all readers of a loop.
-        loop.call_soon_threadsafe(_wake, woken)
+# An id that no topic has had: all that is kept comes after it, and something before that is missing.
+_UNKNOWN = "ffffffffffffffff-1"
 
 
-def _wake(readers: list[_Reader]) -> None:
-    for reader in readers:
-        reader.wakes.set()
+def events_of(topic: str, after: Any) -> AsyncIterator[Event]:
+    """The events of a topic, for `event_stream`."""
+    if isinstance(after, _outside.Request):
+        after = after.headers.get("Last-Event-ID") or None
+        if after is not None and _ID.fullmatch(after) is None:
+            # A client may send anything.
+            after = _UNKNOWN
+    elif after is not None and after != 0 and (not isinstance(after, str) or _ID.fullmatch(after) is None):
+        raise ValueError(f"after is the id of a message, as epoch-number, or 0, or the request, not {after!r}")
+    return _Events(subscribed(topic, after), any(server.config.get("history") for server in _outside._running_servers()))
+
+
+class _Events:
+    def __init__(self, stream: TopicStream, has_ids: bool) -> None:
+        self._stream = stream
+        self._has_ids = has_ids
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return self
+
+    async def __anext__(self) -> Event:
+        id, text = await anext(self._stream)
+        return Event(text, "gap") if id is None else Event(text, id=id if self._has_ids else None)
+
+    async def aclose(self) -> None:
+        self._stream.close()
+
+
+class TopicMessage(bytes):
+    """A message that was published to a topic, for a function that listens."""
+
+    topic: str
+    id: str
+    is_text: bool
+
+    @property
+    def text(self) -> str:
+        """The message as text."""
+        return self.decode("utf-8", "replace")
+
+
+class Listeners:
+    """The functions of a server that listen to topics."""
+
+    def __init__(self) -> None:
+        self._functions: dict[str, list[Callable[[TopicMessage], Any]]] = {}
+        self._reader: Any = None
+
+    def add(self, server: Any, topic: str, function: Callable[[TopicMessage], Any]) -> None:
+        self._functions.setdefault(topic, []).append(function)
+        if self._reader is not None:
+            _outside._read_topic(server, topic, self._reader)
+
+    def begin(self, server: Any) -> None:
+        """In a process that serves: takes messages from now on."""
+        self._reader = reader = _outside.TopicReader()
+        for topic in self._functions:
+            _outside._read_topic(server, topic, reader)
+        threading.Thread(target=self._work, args=(reader,), name="outside-messages", daemon=True).start()
+
+    def end(self, server: Any) -> None:
+        if self._reader is not None:
+            for topic in self._functions:
+                _outside._stop_reading_topic(server, topic, self._reader)
+            self._reader.end()
+            self._reader = None
+
+    def _work(self, reader: Any) -> None:
+        while (news := reader.take()) is not None:
+            for kind, topic, _, id, message in news:
+                if kind != "message":
+                    continue
+                made = TopicMessage(message)
+                made.topic, made.id, made.is_text = topic, id, message.is_text
+                for function in self._functions.get(topic, ()):
+                    self._call(function, made)
+
+    @staticmethod
+    def _call(function: Callable[[TopicMessage], Any], message: TopicMessage) -> None:
+        try:
+            value = function(message)
+            if hasattr(value, "__await__"):
+                _loop.wait_for(value)
+        except Exception as error:
+            _loop.logger.error("on_message of %r failed", message.topic, exc_info=error)

@@ -99,9 +99,10 @@ class AsyncWebSocketConnection:
         """Sends a ping with at most 125 bytes."""
         self._connection.ping(payload)
 
-    def subscribe(self, topic: str) -> None:
-        """From now on it gets messages that are published to this topic."""
-        self._connection.subscribe(topic)
+    def subscribe(self, topic: str, *, after: str | int | None = None, ids: bool | None = None) -> None:
+        """From now on it gets messages that are published to this topic. `after`: the id of a message, or 0; those after it
+        that the history has come first. `ids`: each message comes behind its id and a space, as it does with `after`."""
+        self._connection.subscribe(topic, after=after, ids=ids)
 
     def unsubscribe(self, topic: str) -> None:
         """From now on it gets no more of this topic."""
@@ -187,6 +188,11 @@ async def serve_exit(connection: AsyncWebSocketConnection, functions: tuple[Any,
     _, _, _, on_exit, takes_connection = functions
     if on_exit is not None:
         await _awaited(on_exit(connection) if takes_connection else on_exit())
+
+
+def tell_gap(function: Callable[..., Any], connection: "WebSocketConnection", topic: str) -> Any:
+    """Calls a function of `on_gap`, with the connection as its kind of function holds it."""
+    return function(AsyncWebSocketConnection(connection) if inspect.iscoroutinefunction(function) else connection, topic)
 
 
 async def _awaited(value: Any) -> None:

@@ -51,6 +51,10 @@ class _Generation:
 
     def run(self) -> None:
         at_fork.pipes[:] = [self._parent.fileno()]
+        channel = self._parent.take_hub_channel()
+        if channel is not None:
+            # For the seats of workers, which a single process has not.
+            channel.close()
         self._server.__dict__["_hang_up"] = self._hang_up
         try:
             self._server._serve_alone(self._ready)

@@ -171,21 +171,19 @@ def _is_at(family: int, name: Any, address: Any) -> bool:
 
 
 def _ends_of_pipes(everything: list[int]) -> set[int]:
-    inodes = set()
-    for descriptor in pipes:
-        try:
-            inodes.add(os.fstat(descriptor).st_ino)
-        except OSError:
-            pass  # closed by now
-    return {descriptor for descriptor in everything if _pipe(descriptor) in inodes} if inodes else set()
+    # Other handles of the same socket count too, as the other end of the same pipe does.
+    known = {_pipe(descriptor) for descriptor in pipes} - {None}
+    return {descriptor for descriptor in everything if _pipe(descriptor) in known} if known else set()
 
 
-def _pipe(descriptor: int) -> int | None:
+def _pipe(descriptor: int) -> tuple[int, int] | None:
+    """What tells a pipe or a socket from all others; `None` for anything else."""
     try:
         status = os.fstat(descriptor)
     except OSError:
-        return None
-    return status.st_ino if stat.S_ISFIFO(status.st_mode) else None
+        return None  # closed by now
+    is_pipe = stat.S_ISFIFO(status.st_mode) or stat.S_ISSOCK(status.st_mode)
+    return (status.st_dev, status.st_ino) if is_pipe else None
 
 
 def _identity(descriptor: int) -> tuple[int, int, int] | None:

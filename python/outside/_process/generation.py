@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from .._debug import token as _debug_token
 from . import at_fork
@@ -30,7 +30,9 @@ _TICKETS = "OUTSIDE_TICKETS"
 # As they were when the program was started, if this was imported before they were changed.
 _DIRECTORY = os.getcwd()
 _ENVIRONMENT = dict(os.environ)
-_OURS = (*OF_SOCKET_ACTIVATION, _CHANNEL, _TICKETS, LISTENERS, _debug_token.NAME)
+# The channel through which a generation sends seats of its workers to the hub.
+HUB = "OUTSIDE_HUB"
+_OURS = (*OF_SOCKET_ACTIVATION, _CHANNEL, _TICKETS, HUB, LISTENERS, _debug_token.NAME)
 # The words for a generation.
 RETIRE, TERMINATE = b"r", b"t"
 
@@ -64,8 +66,9 @@ def obstacle() -> str | None:
     return None
 
 
-def start_again(listeners: Listeners, secret: bytes) -> Generation:
-    """Starts this program again as it was started, with these listeners and the secret of the session tickets."""
+def start_again(listeners: Listeners, secret: bytes, more: Mapping[str, int]) -> Generation:
+    """Starts this program again as it was started, with these listeners, the secret of the session tickets, and `more`
+    descriptors by their names."""
     environment = {name: value for name, value in _ENVIRONMENT.items() if name not in _OURS}
     environment.update(_debug_token.for_next_generation())
     near, far = socket.socketpair()
@@ -74,7 +77,7 @@ def start_again(listeners: Listeners, secret: bytes) -> Generation:
         # The pipe holds it until it is read.
         os.write(writing, secret)
         command = [sys.executable, *sys.orig_argv[1:]]
-        pid = start(command, _DIRECTORY, environment, listeners, {_CHANNEL: far.fileno(), _TICKETS: secrets})
+        pid = start(command, _DIRECTORY, environment, listeners, {_CHANNEL: far.fileno(), _TICKETS: secrets, **more})
     except BaseException:
         near.close()
         raise
@@ -158,16 +161,25 @@ class Generation:
 class Parent:
     """The process that was started, as a generation sees it."""
 
-    def __init__(self, channel: socket.socket) -> None:
+    def __init__(self, channel: socket.socket, hub: socket.socket | None) -> None:
         self._pid = os.getppid()
         self._channel = channel
         self._channel.setblocking(True)
+        self._hub = hub
 
     @classmethod
     def inherited(cls) -> Parent | None:
         """`None` in the process that was started itself."""
         descriptor = inherited_descriptor(_CHANNEL)
-        return None if descriptor is None else cls(socket.socket(fileno=descriptor))
+        hub = inherited_descriptor(HUB)
+        if descriptor is None:
+            return None
+        return cls(socket.socket(fileno=descriptor), None if hub is None else socket.socket(fileno=hub))
+
+    def take_hub_channel(self) -> socket.socket | None:
+        """The channel for seats at the hub; the caller closes it."""
+        channel, self._hub = self._hub, None
+        return channel
 
     def fileno(self) -> int:
         """The channel, readable when there is something to `hear`."""
@@ -197,6 +209,8 @@ class Parent:
 
     def close(self) -> None:
         self._channel.close()
+        if self._hub is not None:
+            self._hub.close()
 
 
 def inherited_secret() -> bytes:

@@ -10,8 +10,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .generation import GRACE, Generation, start_again
+from .generation import GRACE, HUB, Generation, start_again
 from .handover import Listeners
+from .hub import Hub, Poll
 
 # A generation that served for less than this died young: another one would probably do the same.
 YOUNG = 0.5
@@ -43,7 +44,7 @@ class Ended:
 class Generations:
     """All of them. `listeners` are those that the next one gets; this object closes them."""
 
-    def __init__(self, listeners: Listeners, poll: select.poll) -> None:
+    def __init__(self, listeners: Listeners, poll: Hub | Poll) -> None:
         self.listeners = listeners
         self.starting: Generation | None = None
         self.serving: Generation | None = None
@@ -66,7 +67,12 @@ class Generations:
 
     def start(self, secret: bytes) -> None:
         """Starts another one; `OSError` if the system cannot."""
-        self.starting = start_again(self.listeners, secret)
+        channel = self._poll.open_channel()
+        try:
+            self.starting = start_again(self.listeners, secret, {} if channel is None else {HUB: channel.fileno()})
+        finally:
+            if channel is not None:
+                channel.close()
         self._channels[self.starting.fileno()] = self.starting
         self._poll.register(self.starting.fileno(), select.POLLIN)
 

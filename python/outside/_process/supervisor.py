@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from .._debug import token as _debug_token
+from . import hub as _hub
 from . import worker as _worker
 from .fork import described, descriptors, exit_status, refuse_other_threads, release
 from .generation import RETIRE, TERMINATE, Parent, is_first, obstacle
@@ -78,7 +79,7 @@ class Supervisor:
     def __init__(self, server: Any, parent: Parent | None, listeners: Listeners, own: Own | None = None) -> None:
         self._server = server
         self._parent = parent
-        self._poll = select.poll()
+        self._poll = _hub.make(parent)
         self.signals = Signals(is_generation=parent is not None)
         self._generations = Generations(listeners, self._poll)
         self._workers: Workers | None = None
@@ -128,6 +129,7 @@ class Supervisor:
             self.signals.close()
             if self._workers is not None:
                 self._workers.close()
+            self._poll.close()
         self._finish()
 
     @contextmanager

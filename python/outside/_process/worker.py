@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from . import at_fork as _at_fork
 from .fork import descriptors, flush, release
+from .hub import take_seat
 
 _log = logging.getLogger("outside")
 
@@ -29,11 +30,12 @@ FAILED = 3
 GRACE = 5.0
 
 
-def work(server: Any, slot: int, report: int, lifeline: int, mask: set[int]) -> NoReturn:
-    """Serves in this process, which was forked for nothing else, with signals still blocked; `mask` lets them in."""
+def work(server: Any, slot: int, report: int, lifeline: int, seat: Any, mask: set[int]) -> NoReturn:
+    """Serves in this process, which was forked for nothing else, with signals still blocked; `mask` lets them in. `seat`: its
+    seat at the hub, if there is one."""
     status = FAILED
     try:
-        status = _Work(server, slot, report, lifeline).run(mask)
+        status = _Work(server, slot, report, lifeline, seat).run(mask)
     except SystemExit as end:  # told to end while it was starting, or a hook that wants out
         status = end.code if isinstance(end.code, int) else FAILED
     except BaseException:
@@ -45,11 +47,12 @@ def work(server: Any, slot: int, report: int, lifeline: int, mask: set[int]) -> 
 
 
 class _Work:
-    def __init__(self, server: Any, slot: int, report: int, lifeline: int) -> None:
+    def __init__(self, server: Any, slot: int, report: int, lifeline: int, seat: Any) -> None:
         self._server = server
         self._slot = slot
         self._report = report
         self._lifeline = lifeline
+        self._seat = seat
         self._starting = True
         self._ending = False
         self._retiring = False
@@ -65,6 +68,8 @@ class _Work:
         release(descriptor for descriptor, slot, _ in self._server._descriptors() if slot != self._slot)
         if load := self._server.__dict__.pop("_load", None):
             load()
+        # Before the start hook, which may publish.
+        has_seat = take_seat(self._server, self._seat)
         start, stop = config.get("on_worker_start"), config.get("on_worker_stop")
         if start is not None:
             try:
@@ -75,7 +80,7 @@ class _Work:
         if config.get("max_requests") and config.get("max_requests_jitter"):
             config["max_requests"] += random.randint(0, config["max_requests_jitter"])
         self._starting = False
-        if self._server._slots() > 1:
+        if not has_seat and self._server._slots() > 1:
             _warn_at_publish(self._server)
         threading.Thread(target=self._watch, name="outside-lifeline", daemon=True).start()
         try:

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from . import worker as _worker
 from .fork import described, exit_status, fork
+from .hub import Hub, Poll
 from .signals import TAKEN, Signals
 
 _log = logging.getLogger("outside")
@@ -78,7 +79,7 @@ class Workers:
         server: Any,
         count: int,
         signals: Signals,
-        poll: select.poll,
+        poll: Hub | Poll,
         patience: Callable[[], float],
         belongings: Callable[[], list[int]],
     ) -> None:
@@ -142,10 +143,12 @@ class Workers:
         hearing, reporting = os.pipe()
         # A process that a worker forked may hold the other end for longer than the worker lives.
         os.set_blocking(hearing, False)
+        seat = None
         try:
+            seat = self._poll.seat()
             pid, mask = fork(TAKEN)
             if pid == 0:
-                self._be_worker(slot.number, hearing, reporting, mask)
+                self._be_worker(slot.number, hearing, reporting, seat, mask)
         except OSError as error:
             _log.error("worker %d cannot be started: %s", slot.number, error)
             os.close(hearing)
@@ -153,17 +156,20 @@ class Workers:
             return
         finally:
             os.close(reporting)
+            if seat is not None:
+                seat.close()
         slot.start_at = None
         slot.worker = self._reports[hearing] = Worker(slot.number, pid, hearing)
         self._poll.register(hearing, select.POLLIN)
 
-    def _be_worker(self, slot: int, hearing: int, reporting: int, mask: set[int]) -> NoReturn:
+    def _be_worker(self, slot: int, hearing: int, reporting: int, seat: Any, mask: set[int]) -> NoReturn:
         """In the child: lets go of the supervisor's descriptors, and works."""
         try:
             self._signals.forget_in_child(self._server)
             for descriptor in (self._alive, hearing, *self._reports, *self._belongings()):
                 os.close(descriptor)
-            _worker.work(self._server, slot, reporting, self._lifeline, mask)
+            self._poll.release()
+            _worker.work(self._server, slot, reporting, self._lifeline, seat, mask)
         except BaseException:
             _log.exception("worker %d failed", slot)
         finally:

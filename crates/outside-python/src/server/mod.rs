@@ -8,6 +8,8 @@ pub(crate) mod debug_token;
 pub(crate) mod embedding;
 pub(crate) mod folder;
 pub(crate) mod hosted;
+#[cfg(target_os = "linux")]
+pub(crate) mod hub_loop;
 pub(crate) mod listening;
 pub(crate) mod memory;
 pub(crate) mod outside_http;

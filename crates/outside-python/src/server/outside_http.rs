@@ -25,8 +25,8 @@ use crate::server::serving::serve_on;
 use crate::server::settings::{check_code, check_host, read_cors, value_of};
 use crate::server::state::ServerState;
 use crate::support::{kind, lock, shown};
-use crate::websocket::connection::publish;
 use crate::websocket::route::WebSocket;
+use crate::websocket::topics::{listeners, publish, publish_and_wait};
 
 /// An HTTP server with routes, error handlers and a configuration. Nothing is bound before `run()`.
 #[pyclass(module = "outside", name = "OutsideHTTP", subclass, frozen, dict, weakref)]
@@ -382,10 +382,22 @@ impl OutsideHttp {
         Ok(active)
     }
 
-    /// Sends `str` as text and `bytes` as binary to all WebSocket connections of this process that have subscribed to the
-    /// topic. Waits for none of them.
+    /// Sends `str` as text and `bytes` as binary to all WebSocket connections and event streams that have subscribed to the
+    /// topic, in all processes of this server. Waits for none of them.
     fn publish(&self, topic: &str, data: &Bound<'_, PyAny>) -> PyResult<()> {
         publish(&self.server()?.engine, topic, data)
+    }
+
+    /// The same, and waits for the id of the message, as `epoch-number`. `TimeoutError`: it may have been sent or not.
+    #[pyo3(signature = (topic, data, timeout=1.0))]
+    fn publish_and_wait(&self, topic: &str, data: &Bound<'_, PyAny>, timeout: f64) -> PyResult<String> {
+        publish_and_wait(&self.server()?.engine, topic, data, timeout)
+    }
+
+    /// How many connections have subscribed to the topic, in all processes of this server.
+    #[pyo3(signature = (topic, timeout=1.0))]
+    fn listeners(&self, py: Python<'_>, topic: &str, timeout: f64) -> PyResult<usize> {
+        listeners(&self.server()?.engine, py, topic, timeout)
     }
 
     #[getter]

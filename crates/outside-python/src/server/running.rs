@@ -79,6 +79,12 @@ pub(crate) fn _own_descriptors() -> Vec<RawFd> {
     outside::own_descriptors()
 }
 
+/// The servers that run in this process.
+#[pyfunction]
+pub(crate) fn _running_servers(py: Python<'_>) -> Vec<Py<PyAny>> {
+    lock(&ENTRIES).iter().map(|entry| entry.server.clone_ref(py)).collect()
+}
+
 /// This is a child of a process that serves: of its servers it has copies in memory, and no threads.
 #[pyfunction]
 pub(crate) fn _forked() {

@@ -1,7 +1,6 @@
 //! `WebSocketConnection`: one connection, as plain functions hold it. The class for `async def` functions wraps it.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use outside::websocket::Message;
@@ -13,6 +12,7 @@ use pyo3::types::{PyByteArray, PyBytes, PyInt, PyMemoryView, PyString, PyTuple};
 use crate::errors::value_error;
 use crate::message::request::Request;
 use crate::support::kind;
+use crate::websocket::topics::message_id;
 use crate::websocket::wire::Wire;
 
 /// One WebSocket connection.
@@ -87,37 +87,6 @@ pub(crate) fn from_python(data: &Bound<'_, PyAny>) -> PyResult<Message> {
         return from_python(&view.call_method0("tobytes")?);
     }
     Err(PyTypeError::new_err(format!("a message is str (text) or bytes (binary), not {}", kind(data))))
-}
-
-/// Sends to all connections that have subscribed to the topic.
-pub(crate) fn publish(engine: &outside::OutsideHttp, topic: &str, data: &Bound<'_, PyAny>) -> PyResult<()> {
-    let message = from_python(data)?;
-    // The engine knows the connection of the thread that publishes, but not that of a task.
-    match engine.has_much_published().then(|| publisher(data.py())).transpose()?.flatten() {
-        Some(publisher) => engine.publish_for(&publisher, topic, message),
-        None => engine.publish(topic, message),
-    }
-    if HAS_EVENT_TOPICS.load(Ordering::Relaxed) {
-        let deliver = data.py().import("outside._handlers.topics")?.getattr("deliver")?;
-        deliver.call1((topic, data))?;
-    }
-    Ok(())
-}
-
-/// Whether an event stream has ever been made of a topic, so that published messages go to such streams too.
-static HAS_EVENT_TOPICS: AtomicBool = AtomicBool::new(false);
-
-/// Has published messages handed to `outside/_handlers/topics.py` from now on.
-#[pyfunction]
-pub(crate) fn _watch_topics() {
-    HAS_EVENT_TOPICS.store(true, Ordering::Relaxed);
-}
-
-/// The connection whose handler the running task is, if it is one.
-fn publisher(py: Python<'_>) -> PyResult<Option<outside::WebSocketConnection>> {
-    let connection = py.import("outside._handlers.websocket")?.getattr("publisher")?.call_method0("get")?;
-    let connection = connection.cast::<WebSocketConnection>().ok();
-    connection.map(|connection| connection.get().inner().cloned()).transpose()
 }
 
 fn text<'a>(name: &str, given: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {
@@ -230,9 +199,15 @@ impl WebSocketConnection {
         ping.map_err(value_error)
     }
 
-    /// From now on it gets the messages that are published to this topic.
-    fn subscribe(&self, topic: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.inner()?.subscribe(text("topic", topic)?);
+    /// From now on it gets the messages that are published to this topic. `after`: the id of a message, after which those
+    /// that the history still has come first. `ids`: each message comes behind its id and a space.
+    #[pyo3(signature = (topic, *, after=None, ids=None))]
+    fn subscribe(&self, topic: &Bound<'_, PyAny>, after: Option<&Bound<'_, PyAny>>, ids: Option<bool>) -> PyResult<()> {
+        let (inner, topic) = (self.inner()?, text("topic", topic)?);
+        match (after, ids.unwrap_or(after.is_some())) {
+            (None, false) => inner.subscribe(topic),
+            (after, ids) => inner.subscribe_after(topic, after.map(message_id).transpose()?, ids),
+        }
         Ok(())
     }
 

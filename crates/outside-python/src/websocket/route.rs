@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use outside::websocket::WhenFull;
+use outside::websocket::{WhenFull, WhenGap};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
@@ -30,6 +30,7 @@ struct WebSocketOptions {
     ping_timeout: Duration,
     max_queue: usize,
     when_full: WhenFull,
+    when_gap: WhenGap,
 }
 
 impl Default for WebSocketOptions {
@@ -43,6 +44,7 @@ impl Default for WebSocketOptions {
             ping_timeout: Duration::from_secs(10),
             max_queue: 1 << 20,
             when_full: WhenFull::Wait,
+            when_gap: WhenGap::Ignore,
         }
     }
 }
@@ -93,14 +95,14 @@ impl WebSocket {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs),
            text_signature = "(*, subprotocols=None, origins=None, max_message=1048576, deflate=False, ping_interval=25.0, \
-                             ping_timeout=10.0, max_queue=1048576, when_full='wait')")]
+                             ping_timeout=10.0, max_queue=1048576, when_full='wait', when_gap='ignore')")]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
         // Arguments are checked in `__init__`, which a subclass may replace.
         Self { handlers: Arc::default(), options: Mutex::default() }
     }
 
     #[pyo3(signature = (*, subprotocols=None, origins=None, max_message=1_048_576, deflate=false, ping_interval=Some(25.0),
-                        ping_timeout=10.0, max_queue=1_048_576, when_full="wait"))]
+                        ping_timeout=10.0, max_queue=1_048_576, when_full="wait", when_gap="ignore"))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python class")]
     fn __init__(
         &self,
@@ -112,6 +114,7 @@ impl WebSocket {
         ping_timeout: f64,
         max_queue: i64,
         when_full: &str,
+        when_gap: &str,
     ) -> PyResult<()> {
         let when_full = match when_full {
             "wait" => WhenFull::Wait,
@@ -121,6 +124,11 @@ impl WebSocket {
                 let text = format!("when_full is 'wait', 'drop_oldest' or 'close', not {other:?}");
                 return Err(PyValueError::new_err(text));
             }
+        };
+        let when_gap = match when_gap {
+            "ignore" => WhenGap::Ignore,
+            "close" => WhenGap::Close,
+            other => return Err(PyValueError::new_err(format!("when_gap is 'ignore' or 'close', not {other:?}"))),
         };
         let subprotocols = subprotocols.map(|names| texts("subprotocols", names)).transpose()?.unwrap_or_default();
         if let Some(name) = subprotocols.iter().find(|name| !is_token(name)) {
@@ -136,6 +144,7 @@ impl WebSocket {
             ping_timeout: seconds("ping_timeout", ping_timeout)?,
             max_queue: bytes("max_queue", max_queue)?,
             when_full,
+            when_gap,
         };
         // A malformed origin is an error here, where the program wrote it.
         self.engine_with(options.clone())?;
@@ -165,6 +174,12 @@ impl WebSocket {
     /// Sets a function of (connection) or of nothing, called once when a connection has ended.
     fn on_exit<'py>(&self, handler: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         self.handlers.set_exit(ExitFunction::new(&handler)?);
+        Ok(handler)
+    }
+
+    /// Sets a function of (connection, topic), called when messages of a topic of this connection were lost.
+    fn on_gap<'py>(&self, handler: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.handlers.set_gap(&handler)?;
         Ok(handler)
     }
 
@@ -206,7 +221,8 @@ impl WebSocket {
             .with_max_message(options.max_message)
             .with_deflate(options.deflate)
             .with_ping(options.ping_interval, options.ping_timeout)
-            .with_queue(options.max_queue, options.when_full);
+            .with_queue(options.max_queue, options.when_full)
+            .with_gaps(options.when_gap);
         if let Some(origins) = &options.origins {
             made = made.with_origins(origins).map_err(value_error)?;
         }

@@ -18,6 +18,7 @@ use crate::logging::log_exception;
 use crate::support::{check_callable, is_async, lock};
 use crate::waiting::awaited;
 use crate::websocket::connection::{WebSocketConnection, exit_type, to_python};
+use crate::websocket::gaps;
 
 /// The handlers of one `WebSocket`; they can be set at any time and count for connections that open afterwards.
 #[derive(Default)]
@@ -45,6 +46,7 @@ struct SessionFunctions {
     message: Option<Arc<Py<PyAny>>>,
     open: Option<Arc<Py<PyAny>>>,
     exit: Option<Arc<ExitFunction>>,
+    gap: Option<Arc<Py<PyAny>>>,
 }
 
 /// A function for the end of a connection, which takes the connection or nothing.
@@ -102,6 +104,13 @@ impl SessionHandlers {
         drop(before);
     }
 
+    pub(crate) fn set_gap(&self, function: &Bound<'_, PyAny>) -> PyResult<()> {
+        check_callable(function)?;
+        let before = lock(&self.functions).gap.replace(Arc::new(function.clone().unbind()));
+        drop(before);
+        Ok(())
+    }
+
     /// The style with a further function: one `async def` function among the callbacks puts all of them on the loop.
     fn style_with(&self, is_async: bool) -> u8 {
         let style = self.style.load(Ordering::Relaxed);
@@ -139,7 +148,7 @@ impl SessionHandlers {
 
     /// For the loop: the functions for the connection, for each message, before and after.
     pub(crate) fn for_loop<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let SessionFunctions { connection, message, open, exit } = self.functions();
+        let SessionFunctions { connection, message, open, exit, .. } = self.functions();
         let bound = |function: Option<Arc<Py<PyAny>>>| function.map(|function| function.clone_ref(py));
         let takes_connection = exit.as_ref().is_some_and(|exit| exit.takes_connection);
         let exit = exit.map(|exit| exit.function.clone_ref(py));
@@ -325,6 +334,13 @@ impl SessionHandler for PythonSession {
                 .and_then(|objects| objects.call(py, function.bind(py), Some(to_python(py, &message)?)));
             settle(py, connection, result)
         })
+    }
+
+    fn gap(&self, connection: &outside::WebSocketConnection, topic: &str) {
+        let function = lock(&self.0.functions).gap.clone();
+        if let Some(function) = function {
+            gaps::tell(function, connection, topic);
+        }
     }
 
     fn exit(&self, connection: &outside::WebSocketConnection) {

@@ -12,6 +12,7 @@ mod scheduled;
 mod server_run;
 mod signals;
 mod test_client;
+mod topics;
 
 use std::collections::BTreeMap;
 use std::net::ToSocketAddrs;
@@ -30,12 +31,12 @@ use crate::certificates::CertificateHooks;
 use crate::config::Config;
 use crate::error::Error;
 use crate::handler::{Handler, IntoHandler, LanguageRuntime, NoRuntime};
+use crate::hub::LocalHub;
 use crate::log::{Level, LogSink, StandardError};
 use crate::message::{Cors, IntoAnswer, Request};
 use crate::server::{Control, Running};
 use crate::site::{ErrorHandler, Hooks, Site, unnamed_hosts};
 use crate::transport::{Address, ConnectionSource, Endpoint, ListenerRole, Listeners, SocketFile, TicketKeys};
-use crate::websocket::{Message, WebSocketConnection};
 
 /// An HTTP server.
 ///
@@ -83,11 +84,13 @@ impl OutsideHttp {
 
     /// The same for any kind of address, or several of one host.
     pub fn at(addresses: impl Into<Vec<Address>>) -> Self {
+        let site = Arc::<Site>::default();
+        site.topics.set_local(LocalHub::make);
         Self {
             config: Config::default(),
             addresses: addresses.into(),
             also: Mutex::default(),
-            site: Arc::default(),
+            site,
             control: Control::new(),
             listening: Arc::default(),
             host: Arc::new(NoRuntime),
@@ -217,24 +220,6 @@ impl OutsideHttp {
             Ok(())
         });
         debug_assert!(changed.is_ok(), "setting a field cannot fail");
-    }
-
-    /// Sends a message to all WebSocket connections that have subscribed to this topic, without waiting for them. While
-    /// many messages wait, the server reads more slowly from connections whose handlers publish; beyond `max_published`
-    /// the message is dropped, and the log counts the dropped ones.
-    pub fn publish(&self, topic: &str, message: impl Into<Message>) {
-        self.site.hub.publish(topic, &message.into());
-    }
-
-    /// The same on behalf of a connection whose handler has no thread: for bindings.
-    pub fn publish_for(&self, publisher: &WebSocketConnection, topic: &str, message: impl Into<Message>) {
-        let _acting = publisher.enter_publisher();
-        self.publish(topic, message);
-    }
-
-    /// Whether published bytes wait beyond the bound from which publishing connections are read more slowly.
-    pub fn has_much_published(&self) -> bool {
-        self.site.hub.has_much()
     }
 
     /// The routes at this moment, by path; the path of a route of one host has the host before it.

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use super::domains::{domains, eab, text_or_none};
+use super::history::read_history;
 use super::value::*;
 use super::{AccessLog, Config, MOST_REACTORS, Secrets, Symlinks};
 
@@ -93,6 +94,15 @@ pub static KEYS: &[Key] = &[
         default: Value::Integer(16),
         allowed: "a number of MiB above 0, at most 4095",
         apply: |config, value| number(value, 1e-6, 4095.0, |n| config.max_published = (n * 1_048_576.0) as usize),
+    },
+    Key {
+        name: "history",
+        meaning: "the last messages of topics that are kept for clients that come back, by topic or by the beginning of \
+                  topics: a number of messages, or bytes of each topic; all together take 64 MiB at most, then the \
+                  topics go whose last message is the oldest",
+        default: Value::None,
+        allowed: "a table such as {'news': 100, 'room:*': '64k'}: messages from 1 on, or bytes up to '64m'; '*' alone needs bytes",
+        apply: |config, value| read_history(value).map(|rules| config.history = rules).is_some(),
     },
     Key {
         name: "process_timeout",

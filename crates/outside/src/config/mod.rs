@@ -16,6 +16,7 @@
 //! ```
 
 mod domains;
+mod history;
 mod keys;
 mod secrets;
 mod value;
@@ -29,6 +30,7 @@ use crate::budget::quarter_of_memory;
 use crate::error::Error;
 use crate::message::{Cors, FormLimits, HostPattern, SecurityHeaders, TrustedProxy};
 pub use domains::{AcmeConfig, Challenge, Domain};
+pub use history::HistoryRule;
 pub use keys::{KEYS, Key};
 pub use secrets::Secrets;
 pub use value::{CertificateFiles, Value};
@@ -49,6 +51,7 @@ pub struct Config {
     pub max_websockets: usize,
     pub max_topics: usize,
     pub max_published: usize,
+    pub history: Vec<HistoryRule>,
     pub process_timeout: Duration,
     pub termination_timeout: Duration,
     pub cancel_on_disconnect: bool,
@@ -191,6 +194,7 @@ impl Default for Config {
             max_websockets: 0,
             max_topics: 0,
             max_published: 0,
+            history: Vec::new(),
             process_timeout: Duration::ZERO,
             termination_timeout: Duration::ZERO,
             cancel_on_disconnect: false,

@@ -35,12 +35,6 @@ impl Request {
         self.state.get().is_some()
     }
 
-    /// Has the executor make this call when the answer has been sent and logged, in the order in which calls were added. If
-    /// no answer leaves, because the client has left first, the call is made when the request is done.
-    pub fn call_after(&self, call: impl FnOnce() + Send + 'static) {
-        self.after.get_or_init(Box::default).push(Box::new(call));
-    }
-
     /// Makes these calls now: for a binding whose handler was cancelled, so that its request may stay for a while.
     pub fn make_calls_after(&self) {
         self.after.get().into_iter().for_each(|calls| calls.make());

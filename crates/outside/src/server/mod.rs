@@ -30,6 +30,7 @@ use crate::connection::trim_memory;
 use crate::error::Error;
 use crate::exchange::{DRAINING, InFlight, LEAVING, Order, RETIRING, Service};
 use crate::handler::LanguageRuntime;
+use crate::hub::{Keep, KeepRules};
 use crate::log::{Level, Log, LogSink};
 use crate::site::{Front, Site, ToHttps};
 use crate::transport::{
@@ -37,6 +38,21 @@ use crate::transport::{
     MemoryListener, Tls,
 };
 use reactors::Reactors;
+
+/// Begins what the topics need: their tasks on this reactor, and the history of the configuration.
+fn begin_topics(service: &Arc<Service>) -> io::Result<Vec<AbortHandle>> {
+    let topics = &service.site.topics;
+    let mut rules = KeepRules::default();
+    for rule in &service.config.history {
+        rules.add(&rule.pattern, Keep { messages: rule.messages, bytes: rule.bytes });
+    }
+    let bus = if rules.is_empty() { topics.bus() } else { topics.need_bus() };
+    let Some(bus) = bus else { return Ok(Vec::new()) };
+    let tasks = Arc::clone(bus).start(topics, service.executor.runtime.handle())?;
+    // Rules of a configuration before this one end even if there are no others.
+    bus.keep(topics, &rules.to_text());
+    Ok(tasks)
+}
 
 /// A server that listens.
 pub(crate) struct Running {
@@ -136,6 +152,9 @@ impl Running {
             let ticking = service.executor.runtime.spawn(tick(Arc::clone(service), Arc::clone(&self.control)));
             let publishing = service.executor.runtime.spawn(Arc::clone(&service.room).serve());
             self.ticking.extend([ticking.abort_handle(), publishing.abort_handle()]);
+        }
+        if let Some(service) = reactors.iter().next() {
+            self.ticking.extend(begin_topics(service)?);
         }
         if let (Some(memory), Some(service)) = (memory, reactors.iter().next()) {
             let options = ListenerOptions { tls: None, role: ListenerRole::Serve };

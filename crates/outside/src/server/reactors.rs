@@ -75,7 +75,7 @@ impl Reactors {
                     return Err(error.into());
                 }
             };
-            let room = site.hub.new_room(Arc::clone(&executor.woken), Arc::clone(&bounds));
+            let room = site.topics.new_room(Arc::clone(&executor.woken), Arc::clone(&bounds));
             reactors.0.push(Arc::new(Service {
                 executor,
                 site: Arc::clone(site),

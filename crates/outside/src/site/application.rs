@@ -144,7 +144,7 @@ impl Request {
     /// ```
     pub fn publish(&self, topic: &str, message: impl Into<Message>) {
         if let Some(site) = self.site() {
-            site.hub.publish(topic, &message.into());
+            site.topics.publish(topic, &message.into());
         }
     }
 

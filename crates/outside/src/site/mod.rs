@@ -45,7 +45,7 @@ use crate::files::Store;
 use crate::handler::{Function, Handler};
 use crate::message::{HostPattern, Request, Response};
 use crate::route::{RouteChoice, Routes};
-use crate::websocket::Hub;
+use crate::websocket::Topics;
 
 /// Makes the answer for a status code.
 pub trait ErrorHandler: Send + Sync {
@@ -143,8 +143,8 @@ impl Snapshot {
 /// The site, which can be changed while connections work on a snapshot of it.
 #[derive(Default)]
 pub(crate) struct Site {
-    /// The topics of WebSockets.
-    pub(crate) hub: Hub,
+    /// The topics of WebSockets and event streams.
+    pub(crate) topics: Arc<Topics>,
     /// Sessions and background functions.
     pub(crate) application: SiteApplication,
     version: AtomicU64,

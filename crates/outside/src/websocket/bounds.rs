@@ -72,6 +72,11 @@ impl WebSocketBounds {
         self.published.load(Ordering::Relaxed) > 2 * self.little()
     }
 
+    /// The same without so many of these bytes.
+    pub(super) fn has_much_beside(&self, others: usize) -> bool {
+        self.published.load(Ordering::Relaxed).saturating_sub(others) > 2 * self.little()
+    }
+
     /// Holds a connection until few bytes wait. Returns `false` if that is the case already.
     pub(super) fn hold(&self, connection: Weak<WebSocketShared>) -> bool {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);

@@ -249,7 +249,7 @@ impl WebSocketConnection {
             session.wake();
         }
         for topic in topics.into_names() {
-            self.0.room.remove(&topic, self);
+            self.end_subscription(&topic);
         }
     }
 

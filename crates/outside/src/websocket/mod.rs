@@ -17,6 +17,7 @@
 //! ```
 
 mod bounds;
+mod bus;
 mod connection;
 mod driving;
 mod few;
@@ -27,6 +28,8 @@ mod message;
 mod octets;
 mod pressure;
 mod queue;
+mod reader;
+mod room;
 mod shared;
 mod signal;
 mod subscribing;
@@ -40,12 +43,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use bus::{Bus, BusError, Delivery, Joining, MessageId, NoMessageId};
 pub(crate) use driving::{FlushStatus, Frames};
 pub(crate) use few::Few;
 pub use message::{Message, WebSocketExit};
+pub use reader::{TopicEvent, TopicReader};
 pub(crate) use shared::{FlushQueue, FrameSink, Room, WebSocketBounds};
 pub use shared::{SessionData, WebSocketConnection};
-pub use topics::{Bus, Hub};
+pub(crate) use topics::Admission;
+pub use topics::{TopicInterest, Topics};
 pub use wire::WebSocketDriver;
 
 use crate::error::Error;
@@ -82,6 +88,12 @@ pub trait SessionHandler: Send + Sync {
     fn message(&self, connection: &WebSocketConnection, message: Message) -> Result<(), Error> {
         let _ = (connection, message); // other styles take messages themselves
         Ok(())
+    }
+
+    /// Called when published messages of a topic to which the connection has subscribed were lost. Called inside the
+    /// event loop, so it must not block.
+    fn gap(&self, connection: &WebSocketConnection, topic: &str) {
+        let _ = (connection, topic); // by default nothing is told
     }
 
     /// Called once when the connection has ended, for any reason. Not for handlers of [`Style::Async`].
@@ -139,6 +151,16 @@ pub enum WhenFull {
     Close,
 }
 
+/// The reaction when published messages of a topic were lost on their way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenGap {
+    /// The connection goes on.
+    #[default]
+    Ignore,
+    /// The connection ends with 1012, so that its page connects again and fetches its state anew.
+    Close,
+}
+
 /// A WebSocket on a route.
 ///
 /// ```no_run
@@ -171,6 +193,7 @@ pub(crate) struct Options {
     pub(crate) ping_timeout: Duration,
     pub(crate) max_queue: usize,
     pub(crate) when_full: WhenFull,
+    pub(crate) when_gap: WhenGap,
 }
 
 impl Default for Options {
@@ -184,6 +207,7 @@ impl Default for Options {
             ping_timeout: Duration::from_secs(10),
             max_queue: 1 << 20,
             when_full: WhenFull::Wait,
+            when_gap: WhenGap::Ignore,
         }
     }
 }
@@ -328,6 +352,13 @@ impl WebSocket {
     pub fn with_queue(mut self, bytes: usize, when_full: WhenFull) -> Self {
         self.options.max_queue = bytes;
         self.options.when_full = when_full;
+        self
+    }
+
+    /// Sets the reaction when messages of a topic were lost on their way to this process or within it.
+    #[must_use]
+    pub fn with_gaps(mut self, when_gap: WhenGap) -> Self {
+        self.options.when_gap = when_gap;
         self
     }
 

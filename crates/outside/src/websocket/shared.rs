@@ -13,11 +13,13 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::WebSocket;
+use super::bus::JoiningConnection;
 use super::few::Few;
 use super::message::{Message, WebSocketExit};
 use super::queue::SendQueue;
 use super::signal::Signal;
 use super::subscriptions::Subscriptions;
+use super::topics::Topics;
 use crate::message::Request;
 use crate::protocol::websocket::{CloseHandshake, Deflater};
 
@@ -85,17 +87,35 @@ pub(crate) trait FrameSink: Send + Sync {
 /// The data that a handler keeps for one connection, from its opening to its end.
 pub type SessionData = Option<Box<dyn Any + Send>>;
 
+/// Subscribers by topic and by their addresses in memory: visiting ten thousand of them in another order takes longer than
+/// writing to them.
+pub(super) type Subscribers = HashMap<Arc<str>, BTreeMap<usize, WebSocketConnection>>;
+
 /// The subscribers of one reactor.
 #[derive(Default)]
 pub(crate) struct Room {
-    /// Subscribers by their addresses in memory: visiting ten thousand of them in another order takes longer than
-    /// writing to them.
-    pub(super) topics: Mutex<HashMap<Arc<str>, BTreeMap<usize, WebSocketConnection>>>,
-    /// Published frames that were not handed out yet, with their topics.
-    pub(super) published: Mutex<Vec<(Box<str>, Bytes)>>,
+    pub(super) topics: Mutex<Subscribers>,
+    /// Subscribers that get the id of each message before it.
+    pub(super) numbered: Mutex<Subscribers>,
+    /// Everything that is not handed out yet, in its order.
+    pub(super) published: Mutex<Vec<Published>>,
+    /// The topics of the server.
+    pub(super) all: Weak<Topics>,
     /// `None` where there is no event loop.
     pub(super) flush_queue: Option<Arc<FlushQueue>>,
     pub(super) bounds: Arc<WebSocketBounds>,
+}
+
+/// Something that is to be handed out to subscribers, inside the event loop.
+pub(super) enum Published {
+    /// A frame for the subscribers of a topic.
+    Message(Box<str>, Bytes),
+    /// The same with an id before the message, for those that have asked for it.
+    Numbered(Box<str>, Bytes),
+    /// A subscriber, with the messages that it has missed.
+    Joining(Box<JoiningConnection>),
+    /// Messages of a topic, or of all topics, were lost.
+    Gap(Option<Box<str>>),
 }
 
 /// The flush queue of one event loop.

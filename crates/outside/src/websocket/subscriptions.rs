@@ -58,9 +58,10 @@ impl Subscriptions {
         Added::New(new)
     }
 
-    pub(super) fn remove(&mut self, name: &str) {
+    /// Removes a name. Returns whether it was there.
+    pub(super) fn remove(&mut self, name: &str) -> bool {
         if !self.contains(name) {
-            return;
+            return false;
         }
         self.weight -= weight(name);
         match &mut self.names {
@@ -70,9 +71,10 @@ impl Subscriptions {
         if self.weight == 0 {
             *self = Self::default();
         }
+        true
     }
 
-    fn contains(&self, name: &str) -> bool {
+    pub(super) fn contains(&self, name: &str) -> bool {
         match &self.names {
             Names::Few(few) => few.iter().any(|known| **known == *name),
             Names::Many(many) => many.contains(name),
@@ -106,7 +108,7 @@ mod tests {
             assert!((1..=most).all(|number| all.contains(&number.to_string())) && !all.contains("0"));
         }
         all.remove("0");
-        (1..40).step_by(2).for_each(|number| all.remove(&number.to_string()));
+        (1..40).step_by(2).for_each(|number| drop(all.remove(&number.to_string())));
         assert_eq!((all.weight, all.contains("2"), all.contains("3")), (19, true, false));
         assert_eq!(all.into_names().len(), 19);
     }

@@ -3,65 +3,224 @@
 //! A message is encoded once. Each reactor has a [`Room`] with its own subscribers, and is woken once for all messages
 //! published since; inside its event loop it puts the frame into each subscriber's queue. A slow client only has a
 //! queue that grows to its bound: no other subscriber waits for it.
+//!
+//! In one process a message goes to the rooms directly, until the program asks for something that needs numbers. Then,
+//! and always with several processes, it goes by a [`Bus`], which numbers it and brings it back.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::ops::Bound;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 
+use super::bus::{Bus, Delivery, Joining};
 use super::message::Message;
-use super::octets::ENTRY_COST;
-use super::shared::{FlushQueue, Room, WebSocketBounds, WebSocketConnection};
-use bytes::Bytes;
-
-/// The way in which published messages travel: within this process, or farther.
-pub trait Bus: Send + Sync {
-    /// Makes every process that serves this topic call [`Hub::deliver`], this one included.
-    fn publish(&self, hub: &Hub, topic: &str, message: &Message);
-}
-
-/// The bus within this process.
-struct InProcess;
-
-impl Bus for InProcess {
-    fn publish(&self, hub: &Hub, topic: &str, message: &Message) {
-        hub.deliver(topic, message);
-    }
-}
+use super::reader::TopicReader;
+use super::shared::{FlushQueue, Published, Room, WebSocketBounds};
 
 /// All topics of a server in this process.
-pub struct Hub {
-    bus: Box<dyn Bus>,
+#[derive(Default)]
+pub struct Topics {
     rooms: RwLock<Vec<Arc<Room>>>,
+    readers: RwLock<HashMap<Arc<str>, Vec<Arc<TopicReader>>>>,
+    bus: OnceLock<Arc<dyn Bus>>,
+    local: OnceLock<fn() -> Arc<dyn Bus>>,
+    interests: Mutex<HashMap<Arc<str>, TopicInterest>>,
 }
 
-impl Hub {
-    /// Topics whose messages travel on this bus.
-    pub fn on(bus: impl Bus + 'static) -> Self {
-        Self { bus: Box::new(bus), rooms: RwLock::default() }
+/// Whether there is room for a message that waits to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    /// There is, and the bounds of this run know of it.
+    Counted,
+    /// There is, and there are no bounds yet.
+    Uncounted,
+    /// There is none.
+    Dropped,
+}
+
+/// The interest of this process in a topic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TopicInterest {
+    /// Connections that have subscribed.
+    pub subscribers: usize,
+    /// Whether a function of the program listens.
+    pub listens: bool,
+}
+
+impl Topics {
+    /// Sets the function that makes a bus within this process, for a program that comes to need one.
+    pub(crate) fn set_local(&self, make: fn() -> Arc<dyn Bus>) {
+        // The first one stays: it is set once, when the server is made.
+        let _ = self.local.set(make);
+    }
+
+    /// Has messages go by this bus from now on. Returns `false` if they go by one already.
+    pub(crate) fn set_bus(&self, bus: Arc<dyn Bus>) -> bool {
+        let interests = lock(&self.interests);
+        for (topic, interest) in &*interests {
+            bus.set_interest(self, topic, *interest);
+        }
+        self.bus.set(bus).is_ok()
+    }
+
+    /// The bus of this process, which is made if there is none.
+    pub(crate) fn need_bus(&self) -> Option<&Arc<dyn Bus>> {
+        if self.bus.get().is_none()
+            && let Some(make) = self.local.get()
+        {
+            self.set_bus(make());
+        }
+        self.bus.get()
+    }
+
+    /// The bus of this process, if there is one.
+    pub(crate) fn bus(&self) -> Option<&Arc<dyn Bus>> {
+        self.bus.get()
     }
 
     /// Sends a message to all subscribers of a topic.
     pub fn publish(&self, topic: &str, message: &Message) {
-        self.bus.publish(self, topic, message);
+        match self.bus.get() {
+            None => self.deliver_unnumbered(topic, message),
+            Some(bus) => bus.publish(self, topic, message),
+        }
     }
 
-    /// Sends a message to the subscribers in this process: for a [`Bus`].
-    pub fn deliver(&self, topic: &str, message: &Message) {
+    fn deliver_unnumbered(&self, topic: &str, message: &Message) {
         let mut frame = None;
         for room in self.rooms.read().unwrap_or_else(PoisonError::into_inner).iter().filter(|room| room.has(topic)) {
             room.announce(topic, frame.get_or_insert_with(|| message.to_frame()));
         }
     }
 
-    /// Whether many published bytes wait in any room.
+    /// Sends a numbered message to the subscribers in this process: for a [`Bus`].
+    pub fn deliver(&self, delivery: &Delivery<'_>) {
+        let (mut frame, mut numbered) = (None, None);
+        for room in &*self.rooms.read().unwrap_or_else(PoisonError::into_inner) {
+            if room.has(delivery.topic) {
+                room.announce(delivery.topic, frame.get_or_insert_with(|| delivery.to_frame()));
+            }
+            if room.has_numbered(delivery.topic) {
+                room.announce_numbered(delivery.topic, numbered.get_or_insert_with(|| delivery.to_numbered_frame()));
+            }
+        }
+        let readers = self.readers.read().unwrap_or_else(PoisonError::into_inner);
+        readers.get(delivery.topic).into_iter().flatten().for_each(|reader| reader.push(delivery));
+    }
+
+    /// Messages of a topic, or of all topics, were lost: tells the subscribers. For a [`Bus`].
+    pub fn deliver_gap(&self, topic: Option<&str>) {
+        for room in &*self.rooms.read().unwrap_or_else(PoisonError::into_inner) {
+            room.put(Published::Gap(topic.map(Into::into)));
+        }
+        let readers = self.readers.read().unwrap_or_else(PoisonError::into_inner);
+        match topic {
+            Some(topic) => readers.get(topic).into_iter().flatten().for_each(|reader| reader.push_gap(topic)),
+            None => {
+                readers.iter().for_each(|(topic, readers)| readers.iter().for_each(|reader| reader.push_gap(topic)))
+            }
+        }
+    }
+
+    /// The answer to [`Bus::replay`]: the missed messages in their order, and whether there were others. Later messages
+    /// come after them. For a [`Bus`].
+    pub fn join(&self, topic: &str, joining: Joining, missed: &[Delivery<'_>], has_gap: bool) {
+        joining.finish(topic, missed, has_gap);
+    }
+
+    /// Whether many published bytes wait in any room, or on their way to the bus.
     pub(crate) fn has_much(&self) -> bool {
         let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);
         rooms.iter().any(|room| room.bounds.has_much())
     }
 
+    /// Whether many messages wait to be handed out, beside so many bytes that wait to be sent.
+    pub(crate) fn has_much_to_hand_out(&self, sending: usize) -> bool {
+        let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);
+        rooms.iter().any(|room| room.bounds.has_much_beside(sending))
+    }
+
+    /// Counts a message of so many bytes that waits on its way to the bus.
+    pub(crate) fn admit(&self, bytes: usize) -> Admission {
+        match self.rooms.read().unwrap_or_else(PoisonError::into_inner).last() {
+            None => Admission::Uncounted,
+            Some(room) if room.bounds.admit(bytes) => Admission::Counted,
+            Some(_) => Admission::Dropped,
+        }
+    }
+
+    /// Notes that so many counted bytes have left.
+    pub(crate) fn leave(&self, bytes: usize) {
+        if bytes > 0
+            && let Some(room) = self.rooms.read().unwrap_or_else(PoisonError::into_inner).last()
+        {
+            room.bounds.leave(bytes);
+        }
+    }
+
+    /// Writes a text about a configured bound into the log.
+    pub(crate) fn complain(&self, key: &'static str, text: &str) {
+        let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(room) = rooms.first() {
+            room.bounds.complain(key, text);
+        }
+    }
+
+    /// Hands the messages of a topic to this reader too.
+    pub(crate) fn listen(&self, topic: &str, reader: &Arc<TopicReader>) {
+        let mut readers = self.readers.write().unwrap_or_else(PoisonError::into_inner);
+        let readers = readers.entry(topic.into()).or_default();
+        if !readers.iter().any(|known| Arc::ptr_eq(known, reader)) {
+            readers.push(Arc::clone(reader));
+        }
+    }
+
+    /// The opposite of [`Topics::listen`].
+    pub(crate) fn end_listening(&self, topic: &str, reader: &Arc<TopicReader>) {
+        let mut readers = self.readers.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(of_topic) = readers.get_mut(topic) {
+            of_topic.retain(|known| !Arc::ptr_eq(known, reader));
+            if of_topic.is_empty() {
+                readers.remove(topic);
+            }
+        }
+    }
+
+    /// Whether a reader has the messages of this topic.
+    pub(crate) fn has_readers(&self, topic: &str) -> bool {
+        self.readers.read().unwrap_or_else(PoisonError::into_inner).contains_key(topic)
+    }
+
+    /// Changes the interest of this process in a topic, and tells the bus.
+    pub(crate) fn change_interest(&self, topic: &str, change: impl FnOnce(&mut TopicInterest)) {
+        let mut interests = lock(&self.interests);
+        let mut interest = interests.get(topic).copied().unwrap_or_default();
+        let before = interest;
+        change(&mut interest);
+        if interest == before {
+            return;
+        }
+        if interest == TopicInterest::default() {
+            interests.remove(topic);
+        } else if let Some(known) = interests.get_mut(topic) {
+            *known = interest;
+        } else {
+            interests.insert(topic.into(), interest);
+        }
+        // Under the lock, so that the bus hears of changes in their order.
+        if let Some(bus) = self.bus.get() {
+            bus.set_interest(self, topic, interest);
+        }
+    }
+
+    /// The connections of this process that have subscribed to a topic.
+    pub(crate) fn subscribers(&self, topic: &str) -> usize {
+        lock(&self.interests).get(topic).map_or(0, |interest| interest.subscribers)
+    }
+
     /// A new reactor's room; those of reactors that have ended are forgotten.
-    pub(crate) fn new_room(&self, flush_queue: Arc<FlushQueue>, bounds: Arc<WebSocketBounds>) -> Arc<Room> {
-        let room = Arc::new(Room { flush_queue: Some(flush_queue), bounds, ..Room::default() });
+    pub(crate) fn new_room(self: &Arc<Self>, flush_queue: Arc<FlushQueue>, bounds: Arc<WebSocketBounds>) -> Arc<Room> {
+        let topics = Arc::downgrade(self);
+        let room = Arc::new(Room { flush_queue: Some(flush_queue), bounds, all: topics, ..Room::default() });
         let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
         rooms.retain(|room| Arc::strong_count(room) > 1);
         rooms.push(Arc::clone(&room));
@@ -69,109 +228,17 @@ impl Hub {
     }
 }
 
-impl Default for Hub {
-    fn default() -> Self {
-        Self::on(InProcess)
-    }
-}
-
-impl fmt::Debug for Hub {
+impl fmt::Debug for Topics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Hub")
+        f.write_str("Topics")
     }
 }
 
 impl Room {
-    pub(super) fn add(&self, topic: Arc<str>, connection: &WebSocketConnection) {
-        lock(&self.topics).entry(topic).or_default().insert(connection.id(), connection.clone());
+    /// The topics of the server, unless it has ended.
+    pub(super) fn topics(&self) -> Option<Arc<Topics>> {
+        Weak::upgrade(&self.all)
     }
-
-    pub(super) fn bounds(&self) -> &WebSocketBounds {
-        &self.bounds
-    }
-
-    pub(super) fn remove(&self, topic: &str, connection: &WebSocketConnection) {
-        let mut topics = lock(&self.topics);
-        let Some(subscribers) = topics.get_mut(topic) else { return };
-        let removed = subscribers.remove(&connection.id());
-        if subscribers.is_empty() {
-            topics.remove(topic);
-        }
-        drop(topics);
-        // Dropped after the lock: it may be the last handle of the connection.
-        drop(removed);
-    }
-
-    fn has(&self, topic: &str) -> bool {
-        lock(&self.topics).contains_key(topic)
-    }
-
-    fn announce(&self, topic: &str, frame: &Bytes) {
-        if !self.bounds.admit(cost(topic, frame)) {
-            return;
-        }
-        let mut published = lock(&self.published);
-        let is_first = published.is_empty();
-        published.push((topic.into(), frame.clone()));
-        drop(published);
-        if is_first && let Some(flush_queue) = &self.flush_queue {
-            flush_queue.wake();
-        }
-    }
-
-    /// Adds the next subscribers behind the last one.
-    fn next(&self, topic: &str, last: Option<usize>, some: &mut Vec<WebSocketConnection>) {
-        let behind = (last.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
-        if let Some(subscribers) = lock(&self.topics).get(topic) {
-            let next = || subscribers.range(behind).take(SOME).map(|(_, subscriber)| subscriber);
-            std::hint::black_box(next().filter(|subscriber| subscriber.prefetch()).count());
-            some.extend(next().cloned());
-        }
-    }
-
-    /// The queue of connections with frames to send; `None` where there is no event loop.
-    pub(super) fn flush_queue(&self) -> Option<&FlushQueue> {
-        self.flush_queue.as_deref()
-    }
-
-    /// Empties the flush queue and hands out what is published, for ever: a task of the reactor's event loop.
-    pub(crate) async fn serve(self: Arc<Self>) {
-        let Some(flush_queue) = &self.flush_queue else { return };
-        loop {
-            flush_queue.woken().await;
-            flush_queue.flush();
-            let published = std::mem::take(&mut *lock(&self.published));
-            let (mut some, mut sent) = (Vec::new(), 0);
-            for (topic, frame) in published {
-                let mut last = None;
-                loop {
-                    self.next(&topic, last, &mut some);
-                    let Some(subscriber) = some.last() else { break };
-                    last = Some(subscriber.id());
-                    sent += some.len();
-                    some.drain(..).for_each(|subscriber| subscriber.send_frame(&frame));
-                    if sent >= SOME {
-                        sent = 0;
-                        flush_queue.flush();
-                        tokio::task::yield_now().await;
-                    }
-                }
-                self.bounds.leave(cost(&topic, &frame));
-            }
-            if sent > 0 {
-                flush_queue.flush();
-                tokio::task::yield_now().await;
-            }
-        }
-    }
-}
-
-/// Frames that are handed out before other tasks have their turn.
-const SOME: usize = 64;
-
-/// Bytes of memory that a published message takes while it waits.
-fn cost(topic: &str, frame: &Bytes) -> usize {
-    topic.len() + frame.len() + ENTRY_COST
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

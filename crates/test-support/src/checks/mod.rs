@@ -5,6 +5,7 @@ pub mod differential;
 pub mod files;
 pub mod forms;
 pub mod forwarded;
+pub mod hub;
 pub mod hyper_side;
 pub mod invariants;
 pub mod negotiation;

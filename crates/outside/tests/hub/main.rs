@@ -1,0 +1,8 @@
+//! The core of the hub against a simple model, and its bounds: bytes in, bytes out, no socket.
+
+#[cfg(target_os = "linux")]
+mod bench;
+mod bounds;
+mod model;
+mod mutation;
+mod seats;

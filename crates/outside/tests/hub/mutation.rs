@@ -1,0 +1,50 @@
+//! Many streams of frames through the core: bounded, deterministic, with any compiler. `OUTSIDE_SEED` sets other ones.
+
+use outside::hub::{Frame, FrameKind};
+use outside_test_support::checks::hub::frames;
+use outside_test_support::mutator::{Numbers, mutate};
+
+const SEED: u64 = 0x6f75_7473_6964_6503;
+
+/// Streams that a worker might send, the first byte being the place of the cut.
+fn seeds() -> Vec<Vec<u8>> {
+    let message = |topic, payload| Frame { is_text: true, payload, ..Frame::new(FrameKind::Publish, topic) };
+    let worker = [
+        Frame { payload: b"5 1000 kept*\n1000 64 a\n", ..Frame::new(FrameKind::Keep, "") },
+        Frame { number: 1, ..Frame::new(FrameKind::Interest, "a") },
+        Frame { number: 2, id: 1, ..Frame::new(FrameKind::Interest, "kept:1") },
+        message("a", b"hello"),
+        Frame { id: 9, ..message("kept:1", b"hello") },
+        Frame { id: 10, ..Frame::new(FrameKind::After, "kept:1") },
+        Frame { id: 11, epoch: 8, number: 1, ..Frame::new(FrameKind::After, "kept:1") },
+        Frame { id: 12, ..Frame::new(FrameKind::Count, "a") },
+        Frame { number: 7, ..Frame::new(FrameKind::Lost, "a") },
+        Frame::new(FrameKind::Interest, "a"),
+        Frame { number: 1, ..Frame::new(FrameKind::Published, "a") },
+    ];
+    let stream = |frames: &[Frame<'_>]| frames.iter().flat_map(|frame| frame.to_bytes().to_vec()).collect::<Vec<u8>>();
+    let whole = stream(&worker[..10]);
+    let mut seeds = vec![[&[200], &whole[..]].concat(), [&[7], &stream(&worker)[..]].concat()];
+    seeds.extend(worker.iter().map(|frame| [&[3], &frame.to_bytes()[..]].concat()));
+    seeds
+}
+
+#[test]
+fn streams_of_frames() {
+    let seed = std::env::var("OUTSIDE_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(SEED);
+    let (mut numbers, seeds) = (Numbers(seed), seeds());
+    seeds.iter().for_each(|seed| frames(seed));
+    for _ in 0..10_000 {
+        frames(&mutate(&mut numbers, &seeds));
+    }
+}
+
+#[test]
+#[ignore = "writes what the fuzz target begins with; `make fuzz` asks for it"]
+fn write_seeds() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/hub");
+    std::fs::create_dir_all(&folder).unwrap();
+    for (number, seed) in seeds().iter().enumerate() {
+        std::fs::write(folder.join(format!("seed-{number:04}")), seed).unwrap();
+    }
+}

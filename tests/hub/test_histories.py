@@ -1,0 +1,129 @@
+"""Histories of topics: the messages that a client has missed, ids, gaps, and reloads; with one process as with several."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import pytest
+
+from support.topics import EventReader, each_worker
+from support.websocket_styles import CALLBACKS
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux")
+
+both = pytest.mark.parametrize("processes", [1, 2])
+
+
+@both
+@pytest.mark.parametrize(("last", "missed"), [("third", [3, 4]), ("fifth", []), ("0", [2, 3, 4])])
+def test_missed_messages_come_before_later_ones(start, processes, last, missed):
+    server = start(processes=processes, history={"kept": 3})
+    publisher = server.subscribe(None, CALLBACKS, "other")
+    ids = [publisher.ask(f"!kept {number}").removeprefix("published ") for number in range(5)]
+    epochs, numbers = zip(*(id.split("-") for id in ids), strict=True)
+    assert (len(set(epochs)), numbers) == (1, ("1", "2", "3", "4", "5"))
+    client = server.subscribe(None, CALLBACKS, "kept", after={"third": ids[2], "fifth": ids[4]}.get(last, last))
+    assert client.take(len(missed)) == [f"{ids[number]} {number}" for number in missed]
+    client.settle()
+    later = publisher.ask("!kept later").removeprefix("published ")
+    assert client.receive_message() == f"{later} later"
+
+
+@both
+def test_a_gap_closes_where_that_is_wanted(start, processes):
+    server = start(processes=processes, history={"kept": 2}, websocket={"when_gap": "close"})
+    publisher = server.subscribe(None, CALLBACKS, "other")
+    ids = [publisher.ask(f"!kept {number}").removeprefix("published ") for number in range(4)]
+    for after in (ids[0], "123abc-7", f"{ids[0].split('-')[0]}-99"):
+        client = server.subscribe(None, CALLBACKS, "other")
+        client.send_message(f"+kept after {after}")
+        assert client.receive_message() == "done"
+        assert client.receive_close() == (1012, "messages were lost; connect again")
+    client = server.subscribe(None, CALLBACKS, "kept", after=ids[1])
+    assert client.take(2) == [f"{ids[2]} 2", f"{ids[3]} 3"]
+    client.send_message("+kept after nonsense")
+    assert client.receive_close()[0] == 1011
+    # A topic without a history has its numbers as long as it has a subscriber.
+    id = publisher.ask("!other x").removeprefix("published ")
+    assert publisher.receive_message() == "x"
+    assert server.subscribe(None, CALLBACKS, "other", after=id)
+
+
+@both
+def test_an_event_stream_goes_on_where_it_was(start, processes):
+    server = start(processes=processes, history={"kept": 3})
+    publisher = server.subscribe(None, CALLBACKS, "other")
+    first = EventReader(server, None, "kept")
+    while publisher.ask("?kept") != "1":
+        pass
+    ids = [publisher.ask(f"!kept {number}").removeprefix("published ") for number in range(3)]
+    assert [first.next() for _ in range(3)] == [{"id": id, "data": str(number)} for number, id in enumerate(ids)]
+    first.close()
+    again = EventReader(server, None, "kept", last_id=ids[0])
+    assert [again.next()["data"] for _ in range(2)] == ["1", "2"]
+    ids.append(publisher.ask("!kept 3").removeprefix("published "))
+    assert again.next() == {"id": ids[3], "data": "3"}
+    for last_id in (ids[0], "nonsense", "ffff-1"):
+        late = EventReader(server, None, "kept", last_id=last_id)
+        events = [late.next() for _ in range(3 if last_id == ids[0] else 4)]
+        assert [event["data"] for event in events] == ([] if last_id == ids[0] else ["kept"]) + ["1", "2", "3"]
+        assert events[0].get("event") == (None if last_id == ids[0] else "gap")
+
+
+def test_reloads_lose_nothing_for_clients_that_come_back(start):
+    """A publisher with a process of its own would not stop; here each generation publishes, and one client follows."""
+    server = start(history={"kept": "1m"})
+    each_worker(server)
+    ends = threading.Event()
+    published: list[str] = []
+    failures: list[BaseException] = []
+
+    def publish() -> None:
+        number = 0
+        try:
+            while not ends.is_set():
+                text = server.fetch(f"/publish?topic=kept&from={number}&count=1")
+                assert text == "done"
+                published.append(f"{number} 0")
+                number += 1
+        except BaseException as error:
+            failures.append(error)
+
+    taken: list[str] = []
+    last = "0"
+    publisher = threading.Thread(target=publish)
+    publisher.start()
+    for _ in range(3):
+        client = server.subscribe(None, CALLBACKS, "kept", after=last)
+        for _ in range(20):
+            last, _, text = client.receive_message().partition(" ")
+            taken.append(text)
+        reload = threading.Thread(target=server.reload)
+        reload.start()
+        while True:
+            opcode, payload = client.receive_frame()
+            if opcode == 8:
+                break
+            last, _, text = payload.decode().partition(" ")
+            taken.append(text)
+        reload.join()
+    ends.set()
+    publisher.join()
+    assert not failures
+    client = server.subscribe(None, CALLBACKS, "kept", after=last)
+    while len(taken) < len(published):
+        taken.append(client.receive_message().partition(" ")[2])
+    assert taken == published
+    client.settle()
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("history", ["all", {"*": 5}, {"news": 0}, {"news": "64q"}, {"": 1}, {"news": "65m"}])
+def test_histories_that_are_refused(tmp_path, history):
+    from outside import OutsideHTTP
+
+    server = OutsideHTTP(("127.0.0.1", 0))
+    server.config["history"] = history
+    with pytest.raises(ValueError, match=r"history .*'room:\*': '64k'"):
+        server.run()
