@@ -293,7 +293,8 @@ def _early(scope: Scope, request: Request, is_gate: bool) -> Generator[Any, Any,
         _outside._forgo_content(request)
         response = yield from _rescued(scope, request, error)
     if is_gate:
-        return response
+        answered: Response = response
+        return answered
     if response._is_stream():
         return Unfinished(response)
     return (yield from _ending(scope, request, response))

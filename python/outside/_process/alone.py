@@ -192,7 +192,7 @@ class _Started:
         if self._listeners is None:
             return None
         own = self._listeners.addresses()
-        others = [address for address in _outside._belongings()[1] if address not in own]
+        others = [address for address in _outside._belongings(threading.get_ident())[1] if address not in own]
         if others:
             return f"another server of this process listens at {others[0]}, where no second process can"
         return obstacle()

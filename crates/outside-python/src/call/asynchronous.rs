@@ -12,7 +12,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyList;
 
 use super::context::RequestContext;
-use super::early::{Place, admit};
+use super::early::{Place, admit, early_context};
 use super::handler_call::{HandlerCall, around, scope_of};
 use super::plan::Plan;
 use super::shared::Shared;
@@ -66,7 +66,7 @@ impl LoopFunction for Coroutine {
         reply: Reply,
     ) -> PyResult<()> {
         let py = list.py();
-        let early = self.shared.early.take(py, &request);
+        let early = early_context(py, &request, &self.shared);
         let request = match &early {
             None => Bound::new(py, Request::view(request))?,
             Some((known, _)) => known.request(py).clone(),

@@ -2,51 +2,30 @@
 //! and a refusal spares it the upload (`crates/outside/src/exchange/early.rs`).
 //!
 //! When the content is there, the handler gets the same request object and context, and the number of functions that have
-//! let the request pass. The attachment of the exchange keeps them; the list here finds them, and keeps nothing alive.
+//! let the request pass. The attachment of the exchange keeps them; [`EarlyCalls`](super::early_calls) finds them.
 
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 
 use outside::{Error, Response};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use super::context::{Attachment, RequestContext, copy_context};
-use super::handler_call::HandlerCall;
+use super::handler_call::{HandlerCall, out_of_memory};
 use super::interrupt::thread_ident;
 use super::shared::Shared;
-use super::sync::out_of_memory;
 use crate::forked::leave_if_forked;
 use crate::message::request::Request;
-use crate::support::lock_attached;
 
-/// The requests whose functions were called, and whose content is on its way.
-#[derive(Default)]
-pub(crate) struct EarlyCalls(Mutex<Vec<EarlyCall>>);
-
-/// A request, and the number of functions that have let it pass.
-type EarlyCall = (Weak<RequestContext>, usize);
-
-impl EarlyCalls {
-    fn note(&self, py: Python<'_>, context: &Arc<RequestContext>, done: usize) {
-        let mut calls = lock_attached(&self.0, py);
-        // A client may have left in the middle of its upload.
-        calls.retain(|(context, _)| context.strong_count() > 0);
-        calls.push((Arc::downgrade(context), done));
-    }
-
-    /// The context of this request, and the number of functions that have let it pass, if functions were called for it
-    /// before its content came.
-    pub(crate) fn take(&self, py: Python<'_>, request: &Arc<outside::Request>) -> Option<(Arc<RequestContext>, usize)> {
-        if !request.came_late() {
-            return None;
-        }
-        let mut calls = lock_attached(&self.0, py);
-        let (at, context) = calls.iter().enumerate().find_map(|(at, (context, _))| {
-            let context = context.upgrade()?;
-            Arc::ptr_eq(context.request(py).get().inner(), request).then_some((at, context))
-        })?;
-        Some((context, calls.swap_remove(at).1))
-    }
+/// The context of this request, and the number of functions that have let it pass, if functions were called for it before
+/// its content came.
+pub(super) fn early_context(
+    py: Python<'_>,
+    request: &Arc<outside::Request>,
+    shared: &Shared,
+) -> Option<(Arc<RequestContext>, usize)> {
+    let (context, done) = shared.early.take(py, request)?;
+    Some((context.downcast().ok()?, done))
 }
 
 /// The place of the functions that are called.
@@ -83,7 +62,8 @@ pub(super) fn admit(
             Ok(value) if value.is_instance_of::<PyTuple>() => {
                 let (done, is_all): (usize, bool) = value.extract().map_err(out_of_memory)?;
                 let context = called.travels().map_err(out_of_memory)?;
-                shared.early.note(py, &context, done);
+                let weak: Weak<RequestContext> = Arc::downgrade(&context);
+                shared.early.note(py, request, weak, done);
                 let mut pass = if is_all { Response::pass() } else { Response::content_first() };
                 let attachment = Attachment { context: Some(context), response: None, is_around: false };
                 *pass.attachment_mut() = Some(Box::new(attachment));

@@ -136,3 +136,8 @@ pub(crate) fn around<'py>(
 pub(crate) fn scope_of<'a>(plan: Option<&'a Plan>, shared: &'a Shared) -> Option<&'a Py<PyAny>> {
     plan.map(|plan| &plan.scope).or_else(|| shared.scope.get())
 }
+
+/// The error of a call for which Python has no memory.
+pub(super) fn out_of_memory(error: PyErr) -> Error {
+    Error::new(error.to_string())
+}

@@ -3,7 +3,8 @@
 
 pub(crate) mod asynchronous;
 pub(crate) mod context;
-pub(crate) mod early;
+mod early;
+mod early_calls;
 pub(crate) mod handler_call;
 pub(crate) mod hooks;
 pub(crate) mod interrupt;

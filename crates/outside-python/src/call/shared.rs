@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use outside::content::content_descriptor;
 use pyo3::prelude::*;
 
-use crate::call::early::EarlyCalls;
+use crate::call::early_calls::EarlyCalls;
 use crate::call::interrupt;
 use crate::call::uncaught::UncaughtExceptions;
 use crate::message::request::Request;

@@ -13,8 +13,8 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyTuple;
 
 use super::context::{Attachment, RequestContext, copy_context};
-use super::early::{Place, admit};
-use super::handler_call::{HandlerCall, around, scope_of};
+use super::early::{Place, admit, early_context};
+use super::handler_call::{HandlerCall, around, out_of_memory, scope_of};
 use super::interrupt::thread_ident;
 use super::plan::Plan;
 use super::shared::Shared;
@@ -61,7 +61,7 @@ impl SyncFunction {
     fn call_around(&self, py: Python<'_>, request: &Arc<outside::Request>) -> Result<Response, Error> {
         static CALL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let (function, plan, shared) = (self.function.bind(py), self.plan.as_ref(), &self.shared);
-        let early = shared.early.take(py, request);
+        let early = early_context(py, request, shared);
         let (object, context, done) = match &early {
             None => {
                 let object = Bound::new(py, Request::view(Arc::clone(request))).map_err(out_of_memory)?;
@@ -90,7 +90,7 @@ pub(crate) struct Gate {
 impl SyncHandler for Gate {
     fn call(&self, request: &Arc<outside::Request>) -> Result<Response, Error> {
         Python::attach(|py| {
-            let early = self.shared.early.take(py, request);
+            let early = early_context(py, request, &self.shared);
             let (object, context, done) = match &early {
                 None => {
                     let object = Bound::new(py, Request::view(Arc::clone(request))).map_err(out_of_memory)?;
@@ -183,8 +183,4 @@ impl ErrorHandler for ErrorFunction {
             })
         })
     }
-}
-
-pub(super) fn out_of_memory(error: PyErr) -> Error {
-    Error::new(error.to_string())
 }
