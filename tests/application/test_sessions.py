@@ -262,3 +262,11 @@ def test_a_test_sets_the_session_of_its_client(server):
     del client.session["role"]
     assert client.get("/").json() == {"user": "ann"}
     assert json.dumps(dict(client.session)) == '{"user": "ann"}'
+
+
+def test_the_cookie_is_that_of_the_rust_face():
+    """The same text stands in the tests of the Rust face (`crates/outside/tests/application/sessions.rs`)."""
+    signer = Signer("the old secret of at least thirty-two bytes", 1)
+    value = "eyJ1c2VyIjoiYWRhIn0.6553f100.ENn7mhWSG-mpjmkKeQMBt1BAP2_hnSWCjxgLcjG79Ms"
+    assert signer.sign("session", b'{"user":"ada"}', 1_700_000_000) == value
+    assert signer.verify("session", value, 1_700_000_100) == b'{"user":"ada"}'

@@ -112,7 +112,7 @@ impl OutsideHttp {
     /// answers the requests that match no other route.
     ///
     /// The handler is a function of `&Request`, a [`crate::FilePath`] or a [`crate::Folder`]. It may return a
-    /// [`Response`], a `Result<Response, Error>`, text, bytes, JSON, or `(code, message)`; state is shared by capturing
+    /// [`crate::Response`], a `Result` of one, text, bytes, JSON, `(body, code)` or `(code, message)`; state is shared by capturing
     /// an `Arc`.
     ///
     /// # Errors
@@ -238,7 +238,7 @@ impl OutsideHttp {
     /// gracefully when the terminal was closed, and stays ignored if it was.
     ///
     /// # Errors
-    /// A certificate cannot be used ([`crate::CertificateError`]), the address cannot be bound, or the system refuses a
+    /// A certificate cannot be used ([`crate::tls::CertificateError`]), the address cannot be bound, or the system refuses a
     /// thread.
     pub fn run(&self) -> Result<(), Error> {
         self.run_telling(|endpoints| {

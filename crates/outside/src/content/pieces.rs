@@ -29,7 +29,7 @@ pub(super) fn upload_of(source: &dyn ContentSource) -> Option<&Upload> {
 }
 
 impl Request {
-    /// The content piece by piece. On a [`crate::streaming`] route each piece is handed on once, as it arrives; the
+    /// The content piece by piece. On a [`crate::handler::streaming`] route each piece is handed on once, as it arrives; the
     /// server stops reading from a client that is faster than its handler.
     ///
     /// ```

@@ -16,7 +16,7 @@ impl Answering {
         Self(Box::new(send))
     }
 
-    /// Sends the answer. Its content, if it is a stream, has begun (see [`crate::fed_body`]).
+    /// Sends the answer. Its content, if it is a stream, has begun (see [`crate::content::fed_body`]).
     pub fn send(self, response: Response) {
         (self.0)(ReplyPart::Answer(Ok(response)));
     }

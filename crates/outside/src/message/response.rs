@@ -44,7 +44,7 @@ impl Response {
         Ok(Self { status, rare: rare.map(Box::new), is_final: true, ..Self::default() })
     }
 
-    /// The result of a call whose answer was sent while it ran ([`crate::Answering`]).
+    /// The result of a call whose answer was sent while it ran ([`crate::handler::Answering`]).
     pub fn sent() -> Self {
         Self::default()
     }

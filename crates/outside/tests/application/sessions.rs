@@ -146,3 +146,13 @@ fn requests_of_other_sites_that_carry_a_session_are_refused() {
     let read = client.get("/get").header("Sec-Fetch-Site", "cross-site").send().unwrap();
     assert_eq!(read.status(), 200, "reading changes nothing");
 }
+
+#[test]
+fn the_cookie_of_the_python_face_is_read() {
+    let mut server = with_session([OLD]);
+    // The cookie was made in 2023, by outside._application.session.Signer(OLD, 1).sign("session", b'{"user":"ada"}', 1_700_000_000).
+    server.config.session_life = std::time::Duration::from_secs(100 * 365 * 86_400);
+    let client = server.test_client().unwrap();
+    client.set_cookie("session", "eyJ1c2VyIjoiYWRhIn0.6553f100.ENn7mhWSG-mpjmkKeQMBt1BAP2_hnSWCjxgLcjG79Ms");
+    assert_eq!(get(&client, "/get").text(), "ada");
+}
