@@ -54,8 +54,9 @@ def test_plain_attributes(seen):
 
 def test_types(seen):
     def look(request):
-        return [type(request.content), type(request.cookies), type(request.params), type(request.address)]
+        return [type(request.content), type(request.cookies).__base__, type(request.params).__base__, type(request.address)]
 
+    # Dictionaries of a class of their own, in which a missing name is the client's fault.
     assert seen(request_bytes("/"), look) == [bytes, dict, dict, tuple]
     assert seen(request_bytes("/"), lambda request: isinstance(request, Request))
 
