@@ -1,9 +1,10 @@
 # make bench        the comparison with the peers, about 30 minutes; BENCH="--quick" for a first look, --only, --peers
 # make bench-count  instructions per request; REV=COMMIT compares the working tree with another commit
 # make bench-reload  from a change of a program's file to its first answer under --reload
+# make bench-certificates  instructions per handshake and hello with `domains`, and with the same certificate by file
 # Included by the Makefile of the root, which gives PY and `build`.
 
-.PHONY: bench bench-count bench-reload
+.PHONY: bench bench-certificates bench-count bench-reload
 
 bench: build ## compare with the peers
 	@$(PY) bench/run.py $(BENCH)
@@ -13,3 +14,6 @@ bench-count: build ## count instructions
 
 bench-reload: build ## time a reload
 	@$(PY) bench/reload.py $(RELOAD)
+
+bench-certificates: build ## the cost of domains
+	@$(PY) bench/certificates.py $(CERTIFICATES)
