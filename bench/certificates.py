@@ -36,7 +36,7 @@ server.run()
 """
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 # Seconds until a server under callgrind answers.
-DEADLINE = 120.0
+DEADLINE = 300.0
 
 
 def arguments() -> argparse.Namespace:
@@ -54,6 +54,8 @@ def settings(folder: Path) -> dict[str, dict[str, object]]:
     kept = folder / "storage/acme/certificates/localhost"
     kept.mkdir(parents=True, mode=0o700)
     (kept / "certificate.pem").write_text(key.read_text() + certificate.read_text())
+    # The certificate has more names than these; as one of an authority that adds names, it is not ordered anew.
+    (kept / "state.json").write_text(json.dumps({"names": ["localhost"]}))
     return {
         "file": {"ssl_enabled": True, "ssl_certfile": str(certificate), "ssl_keyfile": str(key)},
         "domains": {
