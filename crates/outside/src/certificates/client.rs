@@ -121,7 +121,7 @@ fn exchange(
     content: &[u8],
     deadline: Instant,
 ) -> Result<BytesResponse, AcmeError> {
-    let Place { host, port, is_secure } = place(&parts.uri)?;
+    let AuthorityPlace { host, port, is_secure } = place(&parts.uri)?;
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let failed = |error: io::Error| other(explained(&format!("{host}:{port}"), &error));
     let socket = connect(bare, port, deadline).map_err(failed)?;
@@ -142,20 +142,20 @@ fn exchange(
 }
 
 /// The place that a URL of the authority leads to.
-pub(super) struct Place<'u> {
+pub(super) struct AuthorityPlace<'u> {
     host: &'u str,
     port: u16,
     is_secure: bool,
 }
 
-pub(super) fn place(uri: &http::Uri) -> Result<Place<'_>, AcmeError> {
+pub(super) fn place(uri: &http::Uri) -> Result<AuthorityPlace<'_>, AcmeError> {
     let host = uri.host().ok_or(AcmeError::Str("the authority names a URL without a host"))?;
     let is_secure = match uri.scheme_str() {
         Some("https") => true,
         Some("http") if crate::message::is_loopback(host) => false,
         _ => return Err(other(format!("the authority names a URL without https: {uri}"))),
     };
-    Ok(Place { host, port: uri.port_u16().unwrap_or(if is_secure { 443 } else { 80 }), is_secure })
+    Ok(AuthorityPlace { host, port: uri.port_u16().unwrap_or(if is_secure { 443 } else { 80 }), is_secure })
 }
 
 fn other_error(error: impl std::error::Error + Send + Sync + 'static) -> AcmeError {

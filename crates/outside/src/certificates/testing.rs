@@ -47,7 +47,7 @@ pub fn state(text: &str) {
 
 /// The course of a conversation with an authority.
 #[derive(Debug, Default)]
-pub struct Conversation {
+pub struct AuthorityConversation {
     /// The heads of the requests that were sent.
     pub requests: Vec<Vec<u8>>,
     /// The failures of the order and of the question for advice, as the log has them.
@@ -63,7 +63,7 @@ pub struct Conversation {
 ///
 /// # Errors
 /// The folder cannot be written.
-pub fn conversation(storage: &Path, answers: &[&[u8]]) -> Result<Conversation, Error> {
+pub fn conversation(storage: &Path, answers: &[&[u8]]) -> Result<AuthorityConversation, Error> {
     let script = Script::new(answers);
     let plan = plan(storage)?;
     plan.storage.prepare()?;
@@ -71,7 +71,7 @@ pub fn conversation(storage: &Path, answers: &[&[u8]]) -> Result<Conversation, E
     std::fs::remove_file(&account).unwrap_or_default();
     let memory = memory(&plan)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-    let mut seen = Conversation::default();
+    let mut seen = AuthorityConversation::default();
     let names: Vec<String> = plan.domains.iter().flat_map(Domain::names).cloned().collect();
     let ordered = runtime.block_on(async {
         let proofs = Proofs::new(plan.storage.challenges(), Some(Arc::new(NoRecord)), memory, None);
@@ -96,7 +96,7 @@ pub fn conversation(storage: &Path, answers: &[&[u8]]) -> Result<Conversation, E
 
 const DIRECTORY: &str = "https://ca.example/directory";
 
-impl Conversation {
+impl AuthorityConversation {
     fn note<T>(&mut self, result: Result<T, AttemptFailure>) -> Option<T> {
         result.map_err(|failure| self.failures.push(failure.to_string())).ok()
     }
