@@ -2,9 +2,10 @@
 # make bench-count  instructions per request; REV=COMMIT compares the working tree with another commit
 # make bench-reload  from a change of a program's file to its first answer under --reload
 # make bench-hub    latency and rate of topics between processes
+# make bench-certificates  instructions per handshake and hello with `domains`, and with the same certificate by file
 # Included by the Makefile of the root, which gives PY and `build`.
 
-.PHONY: bench bench-count bench-reload
+.PHONY: bench bench-certificates bench-count bench-reload
 
 bench: build ## compare with the peers
 	@$(PY) bench/run.py $(BENCH)
@@ -18,3 +19,6 @@ bench-reload: build ## time a reload
 .PHONY: bench-hub
 bench-hub: ## time topics between processes
 	@cargo test --quiet --release --package outside --test hub bench -- --ignored --nocapture
+
+bench-certificates: build ## the cost of domains
+	@$(PY) bench/certificates.py $(CERTIFICATES)

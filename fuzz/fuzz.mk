@@ -4,7 +4,7 @@
 FUZZ_SECONDS := 60
 FUZZ_TARGETS := $(patsubst fuzz/fuzz_targets/%.rs,%,$(wildcard fuzz/fuzz_targets/*.rs))
 FUZZ_RUN := cargo +nightly fuzz run --fuzz-dir fuzz
-FUZZ_OPTIONS := -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=10 -dict=fuzz/http.dict -verbosity=0
+FUZZ_OPTIONS := -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -timeout=10 -dict=fuzz/http.dict -verbosity=0
 
 .PHONY: fuzz fuzz-run fuzz-instead
 

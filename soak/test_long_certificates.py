@@ -1,9 +1,12 @@
-"""Certificates by themselves, in full: 20 of 20 starts of each kind, and ten minutes of certificates that live for 45 s."""
+"""Certificates by themselves, in full: 20 of 20 starts of each kind, ten minutes of certificates that live for 45 s, memory."""
 
 from __future__ import annotations
 
+import json
+import statistics
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +19,7 @@ from support.wire import fetch
 
 pytestmark = needs_pebble
 
+SYSTEM_ROOTS = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"]
 KEY = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W"
 KINDS = {
     "tls-alpn-01": ({}, {"acme_challenges": ["tls-alpn-01"]}, ["a.example"]),
@@ -27,8 +31,9 @@ KINDS = {
 }
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("kind", KINDS)
-def test_twenty_of_twenty_starts(serve, tmp_path, kind):
+def test_certificates_twenty_of_twenty_starts(serve, tmp_path, kind):
     options, config, names = KINDS[kind]
     authority = Authority(tmp_path / "authority", **options)
     slowest = 0.0
@@ -47,10 +52,58 @@ def test_twenty_of_twenty_starts(serve, tmp_path, kind):
     assert slowest <= 10
 
 
-def test_ten_minutes_of_short_lives(tmp_path):
-    figures = keep_valid(tmp_path, lifetime=45, processes=4, seconds=600, reload_every=120, kill_every=60, visitors=4)
+def test_certificates_ten_minutes_of_short_lives(tmp_path):
+    figures = keep_valid(
+        tmp_path, lifetime=45, processes=4, seconds=600, reload_every=120, kill_every=60, visitors=4, pause=0.05
+    )
     print(figures)
     assert figures["handshakes"] >= 20_000
+
+
+def memory(folder: Path, settings: dict[str, object], authority: Authority, trusted: Path) -> dict[str, float]:
+    """MiB of a server that has shaken hands with 200 clients: anonymous memory, and all that is resident."""
+    folder.mkdir()
+    (folder / "settings.json").write_text(json.dumps(settings))
+    environment = {"SSL_CERT_FILE": str(trusted)}
+    script = Script(str(PROGRAMS / "certificate_app.py"), str(folder / "settings.json"), environment=environment)
+    context = authority.trusting()
+    wait_for_certificate(authority.tls_port, context, "memory.example")
+    for _ in range(200):
+        handshake(authority.tls_port, context, "memory.example")
+    text = Path(f"/proc/{script.process.pid}/status").read_text()
+    assert script.stop() == 0
+    return {name: int(text.partition(f"{name}:")[2].split()[0]) / 1024 for name in ("RssAnon", "VmRSS")}
+
+
+def test_certificates_memory(tmp_path):
+    """The roots of the system are read, as with a public authority, and the certificate is ordered by the process that is measured."""
+    authority = Authority(tmp_path / "authority")
+    trusted = tmp_path / "trusted.pem"
+    system = next((Path(path) for path in SYSTEM_ROOTS if Path(path).exists()), None)
+    trusted.write_text((system.read_text() if system else "") + Path(authority.roots).read_text())
+    found: dict[str, list[dict[str, float]]] = {"domains": [], "file": []}
+    try:
+        for number in range(5):
+            folder = tmp_path / str(number)
+            by_domains = {**authority.config(folder / "storage", "memory.example"), "acme_roots": ""}
+            found["domains"].append(memory(folder, by_domains, authority, trusted))
+            pair = str(folder / "storage/acme/certificates/memory.example/certificate.pem")
+            by_file = {
+                "host": ["127.0.0.1", authority.tls_port],
+                "https_redirect": authority.http_port,
+                "ssl_enabled": True,
+                "ssl_certfile": pair,
+                "ssl_keyfile": pair,
+            }
+            found["file"].append(memory(tmp_path / f"file{number}", by_file, authority, trusted))
+    finally:
+        authority.stop()
+    middle = {
+        (kind, name): statistics.median(one[name] for one in found[kind]) for kind in found for name in ("RssAnon", "VmRSS")
+    }
+    print({f"{kind} {name}": round(value, 2) for (kind, name), value in middle.items()}, "MiB")
+    for name in ("RssAnon", "VmRSS"):
+        assert middle["domains", name] - middle["file", name] <= 3, name
 
 
 def p99(port: int, name: str, seconds: float) -> float:
@@ -62,7 +115,7 @@ def p99(port: int, name: str, seconds: float) -> float:
     return sorted(times)[len(times) * 99 // 100]
 
 
-def test_7_and_2_an_authority_that_never_ends(serve, tmp_path, records):
+def test_certificates_of_an_authority_that_never_ends(serve, tmp_path, records):
     """An order that is processed for ever, and a question without an answer: the server answers others as always."""
     authority = Authority(tmp_path / "authority")
     mean = MeanAuthority(authority)

@@ -130,3 +130,8 @@ pub fn authority_pem(input: &[u8]) {
 pub fn hub(input: &[u8]) {
     hub_check::frames(input);
 }
+
+/// The answers of a certificate authority to an order and to a question for advice, with a line of `=====` between them.
+pub fn authority_conversation(input: &[u8]) {
+    authority::conversation(input);
+}

@@ -303,5 +303,9 @@ def test_an_unknown_authority_and_one_that_goes_elsewhere(mean, serve, tmp_path,
     mean.before = lambda asked: plain
     fails(mean, serve, tmp_path, records, "plain2.example", "a URL without https")
     records.records.clear()
+    no_url = json.dumps(dict.fromkeys(["newNonce", "newAccount", "newOrder"], "https://ca.example/<n>")).encode()
+    mean.before = lambda asked: Reply(200, {"Content-Type": "application/json"}, no_url)
+    fails(mean, serve, tmp_path, records, "url.example", "invalid uri")
+    records.records.clear()
     mean.before = lambda asked: Reply(200, {}, b"x" * (2 << 20))
     fails(mean, serve, tmp_path, records, "large.example", "larger than 1 MiB")

@@ -60,16 +60,18 @@ def names_of(mean: MeanAuthority, chain: Path, key: Path) -> tuple:
 
 
 @pytest.mark.skipif(LEGO is None, reason="needs lego (make clients installs it)")
-@pytest.mark.parametrize("way", ["http", "tls"])
-def test_lego(mean, tmp_path, way):
-    port = {"http": mean.authority.http_port, "tls": mean.authority.tls_port}[way]
+def test_lego(mean, tmp_path):
+    """A first certificate by HTTP, its renewal by TLS."""
     common = ["--server", mean.directory, "--accept-tos", "--email", "a@lego.example", "--path", str(tmp_path)]
-    common += ["--domains", "lego.example", "--domains", "www.lego.example", f"--{way}", f"--{way}.port", f"127.0.0.1:{port}"]
-    call(str(LEGO), *common, "run", LEGO_CA_CERTIFICATES=mean.authority.roots)
+    common += ["--domains", "lego.example", "--domains", "www.lego.example"]
+    by_http = ["--http", "--http.port", f"127.0.0.1:{mean.authority.http_port}"]
+    by_tls = ["--tls", "--tls.port", f"127.0.0.1:{mean.authority.tls_port}"]
+    call(str(LEGO), *common, *by_http, "run", LEGO_CA_CERTIFICATES=mean.authority.roots)
     chain, key = tmp_path / "certificates/lego.example.crt", tmp_path / "certificates/lego.example.key"
     assert len(names_of(mean, chain, key)) == 2
     before = chain.read_text()
-    call(str(LEGO), *common, "renew", "--days", "99999", "--no-random-sleep", LEGO_CA_CERTIFICATES=mean.authority.roots)
+    renewal = [*common, *by_tls, "renew", "--days", "99999", "--no-random-sleep"]
+    call(str(LEGO), *renewal, LEGO_CA_CERTIFICATES=mean.authority.roots)
     assert chain.read_text() != before and len(mean.orders()) == 2
 
 

@@ -121,15 +121,8 @@ fn exchange(
     content: &[u8],
     deadline: Instant,
 ) -> Result<BytesResponse, AcmeError> {
-    let uri = &parts.uri;
-    let host = uri.host().ok_or(AcmeError::Str("the authority names a URL without a host"))?;
-    let is_secure = match uri.scheme_str() {
-        Some("https") => true,
-        Some("http") if crate::message::is_loopback(host) => false,
-        _ => return Err(other(format!("the authority names a URL without https: {uri}"))),
-    };
+    let AuthorityPlace { host, port, is_secure } = place(&parts.uri)?;
     let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let port = uri.port_u16().unwrap_or(if is_secure { 443 } else { 80 });
     let failed = |error: io::Error| other(explained(&format!("{host}:{port}"), &error));
     let socket = connect(bare, port, deadline).map_err(failed)?;
     let request = rendered(parts, content);
@@ -148,12 +141,29 @@ fn exchange(
     response(parts.method == http::Method::POST, head, content)
 }
 
+/// The place that a URL of the authority leads to.
+pub(super) struct AuthorityPlace<'u> {
+    host: &'u str,
+    port: u16,
+    is_secure: bool,
+}
+
+pub(super) fn place(uri: &http::Uri) -> Result<AuthorityPlace<'_>, AcmeError> {
+    let host = uri.host().ok_or(AcmeError::Str("the authority names a URL without a host"))?;
+    let is_secure = match uri.scheme_str() {
+        Some("https") => true,
+        Some("http") if crate::message::is_loopback(host) => false,
+        _ => return Err(other(format!("the authority names a URL without https: {uri}"))),
+    };
+    Ok(AuthorityPlace { host, port: uri.port_u16().unwrap_or(if is_secure { 443 } else { 80 }), is_secure })
+}
+
 fn other_error(error: impl std::error::Error + Send + Sync + 'static) -> AcmeError {
     AcmeError::Other(Box::new(error))
 }
 
 /// A refusal becomes an error, unless the crate is to see it: problem documents that answer a POST.
-fn response(is_post: bool, head: ReceivedHead, content: Vec<u8>) -> Result<BytesResponse, AcmeError> {
+pub(super) fn response(is_post: bool, head: ReceivedHead, content: Vec<u8>) -> Result<BytesResponse, AcmeError> {
     if head.status >= 300 {
         let problem = serde_json::from_slice::<Problem>(&content).ok().filter(|problem| problem.r#type.is_some());
         match problem {
@@ -172,6 +182,11 @@ fn response(is_post: bool, head: ReceivedHead, content: Vec<u8>) -> Result<Bytes
             }
         }
     }
+    // The crate panics if this value of a directory is no URL.
+    let value = serde_json::from_slice::<serde_json::Value>(if is_post { b"" } else { &content }).unwrap_or_default();
+    if let Some(url) = value["newNonce"].as_str() {
+        url.parse::<http::Uri>().map_err(AcmeError::InvalidUri)?;
+    }
     let mut response = Response::builder().status(head.status);
     for (name, value) in head.headers.iter() {
         response = response.header(name, value);
@@ -180,7 +195,7 @@ fn response(is_post: bool, head: ReceivedHead, content: Vec<u8>) -> Result<Bytes
     Ok(BytesResponse { parts, body: Box::new(Bytes::from(content)) })
 }
 
-fn rendered(parts: &http::request::Parts, content: &[u8]) -> Vec<u8> {
+pub(super) fn rendered(parts: &http::request::Parts, content: &[u8]) -> Vec<u8> {
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
     let authority = parts.uri.authority().map_or("", |authority| authority.as_str());
     let mut text =
@@ -345,12 +360,12 @@ fn explained(place: &str, error: &io::Error) -> String {
     }
 }
 
-/// Reads an answer from its bytes, for tests and fuzzers. Returns its status and content.
+/// Reads an answer from its bytes, for tests and fuzzers. Returns its head and content.
 #[cfg(feature = "testing")]
-pub(crate) fn answer_of(bytes: &[u8]) -> Option<(u16, Vec<u8>)> {
+pub(super) fn answer_of(bytes: &[u8], is_head: bool) -> io::Result<(ReceivedHead, Vec<u8>)> {
     let mut stream = bytes;
     let mut received = Received { stream: &mut stream, input: Vec::new() };
-    let head = received.head().ok()?;
-    let content = received.content(&head, false).ok()?;
-    Some((head.status, content))
+    let head = received.head()?;
+    let content = received.content(&head, is_head)?;
+    Ok((head, content))
 }

@@ -21,12 +21,14 @@ pub(super) struct AttemptFailure {
 
 /// The common beginning of the types of problems.
 const TYPES: &str = "urn:ietf:params:acme:error:";
-/// Letters of an authority's sentence that are shown.
+/// Letters of an authority's sentence that are shown, and of a whole failure.
 const SHOWN: usize = 500;
+const LONGEST: usize = 1000;
 
 impl AttemptFailure {
+    /// A failure with this sentence, of which an authority may have chosen parts.
     pub(super) fn new(text: String) -> Self {
-        Self { text, advice: None, kind: None, is_about_replacing: false }
+        Self { text: shortened(&text, LONGEST), advice: None, kind: None, is_about_replacing: false }
     }
 
     pub(super) fn of_storage(path: &Path, error: &io::Error) -> Self {
@@ -38,7 +40,7 @@ impl AttemptFailure {
         match error {
             AcmeError::Api(problem) => Self::of_problem(&problem, ""),
             AcmeError::Json(error) => Self::new(format!("the authority's answer cannot be understood: {error}")),
-            error => Self::new(shortened(&error.to_string())),
+            error => Self::new(shortened(&error.to_string(), SHOWN)),
         }
     }
 
@@ -74,7 +76,7 @@ impl AttemptFailure {
             said.push_str(&format!("; {inner}"));
         }
         let kind_text = kind.as_deref().map(|kind| format!(" ({kind})")).unwrap_or_default();
-        let text = format!("{before}the authority says: {}{kind_text}", shortened(&said));
+        let text = format!("{before}the authority says: {}{kind_text}", shortened(&said, SHOWN));
         Self { advice: kind.as_deref().and_then(advice), kind, ..Self::new(text) }
     }
 
@@ -84,8 +86,8 @@ impl AttemptFailure {
 }
 
 /// An authority's text in one line, for the log.
-fn shortened(text: &str) -> String {
-    one_line(text).chars().take(SHOWN).collect()
+fn shortened(text: &str, letters: usize) -> String {
+    one_line(text).chars().take(letters).collect()
 }
 
 const REACHABLE: &str = "the name has to lead to this server itself, by IPv4 and IPv6 alike, with no proxy before it that ends TLS, \

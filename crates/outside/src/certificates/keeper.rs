@@ -1,9 +1,12 @@
 //! One certificate, kept valid: in the process that leads for it, by the schedule; the others wait for the lead.
 
+use std::future::Future;
 use std::os::unix::fs::MetadataExt as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -70,6 +73,17 @@ const DAY: u64 = 86_400;
 fn random(below: u64) -> u64 {
     let mut bytes = [0; 8];
     aws_lc_rs::rand::fill(&mut bytes).map_or(0, |()| u64::from_le_bytes(bytes) % below.max(1))
+}
+
+/// A panic is a failure of this attempt, and not the end of all renewals.
+async fn caught<T>(work: impl Future<Output = Result<T, AttemptFailure>>) -> Result<T, AttemptFailure> {
+    let mut work = std::pin::pin!(work);
+    std::future::poll_fn(|context| {
+        let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)));
+        let fault = |_| Poll::Ready(Err(AttemptFailure::new("the client of the authority has a fault".to_owned())));
+        polled.unwrap_or_else(fault)
+    })
+    .await
 }
 
 impl Keeper {
@@ -193,7 +207,7 @@ impl Keeper {
         let (result, client) = match common.plan.tls() {
             Ok(tls) => {
                 let client = CaClient::new(tls);
-                (self.obtain(authority, rehearse, &client).await, Some(client))
+                (caught(self.obtain(authority, rehearse, &client)).await, Some(client))
             }
             Err(error) => (Err(AttemptFailure::new(error.to_string())), None),
         };
@@ -294,7 +308,7 @@ impl Keeper {
         };
         let file = self.common.plan.account_file(&directory);
         let asked = match self.common.plan.tls() {
-            Ok(tls) => ask_advice(CaClient::new(tls), &file, &identifier).await,
+            Ok(tls) => caught(ask_advice(CaClient::new(tls), &file, &identifier)).await,
             Err(error) => Err(AttemptFailure::new(error.to_string())),
         };
         let before = self.state.advice;
@@ -332,5 +346,20 @@ impl Keeper {
         self.blocked = now() + BLOCKED;
         let text = format!("the certificate for {} is not renewed: {failure}", self.title());
         self.common.log.event(Level::Error, text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_a_failure() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let failed = runtime.block_on(caught(async { Err::<(), _>(AttemptFailure::new("no".to_owned())) }));
+        assert_eq!(failed.unwrap_err().to_string(), "no");
+        let panicked =
+            runtime.block_on(caught(async { if std::hint::black_box(true) { panic!("on purpose") } else { Ok(()) } }));
+        assert!(panicked.unwrap_err().to_string().contains("has a fault"));
     }
 }

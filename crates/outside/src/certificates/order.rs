@@ -136,6 +136,13 @@ impl<C: HttpClient + Clone> Attempt<'_, C> {
 
     /// Proves every name of the order, and waits for the authority's verdict.
     async fn prove(&self, order: &mut Order) -> Result<(), AttemptFailure> {
+        let (found, most) = (order.state().authorizations.len(), MOST_AUTHORIZATIONS * self.names.len());
+        if found > most {
+            return Err(AttemptFailure::new(format!(
+                "the authority wants {found} proofs for {} names, which is too many",
+                self.names.len()
+            )));
+        }
         let mut chosen = Vec::new();
         let mut authorizations = order.authorizations();
         while let Some(found) = authorizations.next().await {
@@ -151,6 +158,12 @@ impl<C: HttpClient + Clone> Attempt<'_, C> {
             }
             let identifier = authorization.identifier();
             let (name, is_wildcard) = (name_of(identifier.identifier), identifier.wildcard);
+            // The name becomes that of a file, or of a record in the DNS.
+            if !self.has_ordered(&name, is_wildcard) {
+                return Err(AttemptFailure::new(format!(
+                    "the authority wants a proof for {name:?}, which was not ordered"
+                )));
+            }
             let offered: Vec<Challenge> = self
                 .plan
                 .challenges
@@ -194,6 +207,16 @@ impl<C: HttpClient + Clone> Attempt<'_, C> {
             OrderStatus::Invalid => Err(self.verdict(order).await),
             _ => Ok(()),
         }
+    }
+
+    /// Whether the order has this name of an authorization; the one of a wildcard comes without `*.`.
+    fn has_ordered(&self, name: &str, is_wildcard: bool) -> bool {
+        let is_this = |own: &String| match own.strip_prefix("*.") {
+            // Authorities that do not say that it is a wildcard leave the field out.
+            Some(parent) => parent == name,
+            None => own == name && !is_wildcard,
+        };
+        self.names.iter().any(is_this)
     }
 
     /// The authority's reason for an order that is invalid.
@@ -277,7 +300,7 @@ fn identifier(name: &str) -> Identifier {
 
 fn name_of(identifier: &Identifier) -> String {
     match identifier {
-        Identifier::Dns(name) => name.clone(),
+        Identifier::Dns(name) => name.to_ascii_lowercase(),
         Identifier::Ip(address) => address.to_string(),
         other => format!("{other:?}"),
     }

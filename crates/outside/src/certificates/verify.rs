@@ -9,11 +9,14 @@ use crate::transport::inspect;
 /// Seconds by which the clocks of this machine and of the authority may differ.
 const TOLERANCE: u64 = 3600;
 
+/// Bytes of key and chain at most: clients end a handshake with a larger chain, and a server reads no file of 1 MiB.
+const LARGEST: usize = 64 << 10;
+
 /// Checks key and chain. `ahead` are the seconds by which this machine's clock is ahead of the authority's. Returns the
 /// end of validity.
 ///
 /// # Errors
-/// The key does not fit, a name is missing, there is no issuer behind the certificate, or it is not valid now.
+/// The key does not fit, a name is missing, there is no issuer behind the certificate, it is not valid now, or too large.
 pub(super) fn verify(
     file: &Path,
     pem: &str,
@@ -23,6 +26,9 @@ pub(super) fn verify(
     private_issuers: &[Vec<u8>],
 ) -> Result<u64, AttemptFailure> {
     let refused = |reason: String| AttemptFailure::new(format!("the authority's certificate is not taken: {reason}"));
+    if pem.len() > LARGEST {
+        return Err(refused(format!("its chain has {} KiB, which clients refuse", pem.len() >> 10)));
+    }
     let inspection = inspect(file, pem.as_bytes()).map_err(|error| refused(error.reason.clone()))?;
     let leaf = &inspection.leaf;
     if let Some(missing) = names.iter().find(|name| !leaf.names.contains(name)) {
@@ -95,6 +101,7 @@ mod tests {
             (&whole, &own, BEGIN - 2 * 86_400, 0, &roots[..0], Some("later than now")),
             (&whole, &own, BEGIN + 100 * 86_400, 0, &roots[..0], Some("has expired")),
             (&key, &own, BEGIN, 0, &roots[..0], Some("no certificate")),
+            (&format!("{whole}{}", chain.repeat(200)), &own, BEGIN, 0, &roots[..0], Some("which clients refuse")),
             (&String::from("<html>"), &own, BEGIN, 0, &roots[..0], Some("not taken")),
         ] {
             match (verify(file, pem, names, now, ahead, roots), expected) {

@@ -147,6 +147,8 @@ impl Running {
     }
 
     fn begin(&mut self, listeners: Listeners, memory: Option<MemoryListener>) -> io::Result<()> {
+        // Certificates that were read before a fork may have expired since: no client is to see those.
+        self.look_at_certificates();
         let reactors = &self.reactors;
         for service in reactors.iter() {
             let ticking = service.executor.runtime.spawn(tick(Arc::clone(service), Arc::clone(&self.control)));
@@ -192,8 +194,6 @@ impl Running {
     /// `on_wake` is called at each wake-up of the wake pipe.
     pub(crate) fn serve<E>(mut self, config: &Config, mut on_wake: impl FnMut() -> Result<(), E>) -> Result<(), E> {
         let mut result = Ok(());
-        // Certificates that were read before a fork may be out of date.
-        self.look_at_certificates();
         while self.control.stage() == SERVING {
             let is_woken = self.wake_pipe.wait((!self.tls.is_empty()).then_some(LOOK));
             if self.control.stage() != SERVING {

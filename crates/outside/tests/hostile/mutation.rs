@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use outside_test_support::checks::{files, forms, forwarded, invariants, negotiation, routes};
 use outside_test_support::mutator::{Numbers, mutate};
 
-use crate::seeds;
+use crate::{authority, seeds};
 
 /// Changed from time to time to find other faults; `OUTSIDE_SEED` sets another one.
 const SEED: u64 = 0x6f75_7473_6964_6501;
@@ -100,6 +100,8 @@ fn mutated_forms() {
 fn write_seeds() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus");
     let seeds = seeds::seeds(4096);
+    let conversations: Vec<Vec<u8>> = authority::conversations().into_iter().map(|(_, input)| input).collect();
+    let (der, pem) = authority::certificate();
     for (target, seeds) in [
         ("head", &seeds.conversations),
         ("differential", &seeds.conversations),
@@ -115,6 +117,10 @@ fn write_seeds() {
         ("forwarded", &seeds.forwarded),
         ("host", &seeds.hosts),
         ("routes", &seeds.routes),
+        ("authority_answer", &authority::answers()),
+        ("authority_certificate", &vec![der]),
+        ("authority_pem", &vec![pem]),
+        ("authority_conversation", &conversations),
     ] {
         let folder = folder.join(target);
         std::fs::create_dir_all(&folder).unwrap();
