@@ -385,6 +385,6 @@ async def _forbidden(scope, receive, send):
 def test_wrong_trailers(serve, records: Records, app, said):
     running = serve({"/": asgi(app, lifespan="off")})
     with Wire(running.address) as wire:
-        rest = wire.send(request_bytes("/")).receive_rest()
+        rest = wire.send(request_bytes("/", headers={"Connection": "close"})).receive_rest()
     assert not rest.endswith(b"0\r\n\r\n") and (rest.startswith(b"HTTP/1.1 500") or b"content" in rest)
     records.wait_for(said)

@@ -189,7 +189,7 @@ class Workers:
         if _worker.READY in words:
             worker.ready_since = time.monotonic()
             self._served = True
-            self._relieve(worker.slot)
+            self._relieve(worker)
         if _worker.ENDING in words:
             worker.is_ending = True
             if self._cutting:
@@ -202,7 +202,9 @@ class Workers:
             self._termination_asked = True
 
     def _forget(self, worker: Worker) -> None:
-        if self._reports.pop(worker.report, None):
+        # Another worker may have the same descriptor by now.
+        if self._reports.get(worker.report) is worker:
+            del self._reports[worker.report]
             self._poll.unregister(worker.report)
             os.close(worker.report)
 
@@ -224,10 +226,10 @@ class Workers:
             self._outgoing.append(worker)
             slot.worker, slot.start_at = None, time.monotonic()
 
-    def _relieve(self, slot: int) -> None:
-        """A worker serves in this slot: the one before it ends what it has begun."""
+    def _relieve(self, by: Worker) -> None:
+        """A worker serves: the one before it in its slot ends what it has begun."""
         for worker in self._outgoing:
-            if worker.slot == slot and not worker.is_relieved:
+            if worker.slot == by.slot and worker is not by and not worker.is_relieved:
                 worker.is_relieved = True
                 worker.kill_at = time.monotonic() + self._patience()
                 worker.tell(signal.SIGUSR2)

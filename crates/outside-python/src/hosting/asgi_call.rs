@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use bytes::Bytes;
 use outside::content::Pieces;
 use outside::handler::Reply;
-use outside::message::Body;
+use outside::message::{Body, Trailers};
 use outside::{Error, Headers, Request, Response};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
@@ -38,6 +38,8 @@ pub(super) struct HttpCallState {
     head: Option<(u16, Headers)>,
     /// The length that the head declares.
     pub(super) declared: Option<u64>,
+    /// The trailers so far, if the head has announced that there will be some.
+    pub(super) trailers: Option<Trailers>,
     /// Bytes of content that the application has sent.
     sent: u64,
     /// Content that waits for the end of the first step.
@@ -70,6 +72,8 @@ pub(super) enum Phase {
     /// The head is held.
     Started,
     Streaming,
+    /// All content has been sent, and the trailers have not.
+    Trailers,
     Complete,
 }
 
@@ -86,6 +90,7 @@ impl HttpCall {
                 phase: Phase::New,
                 head: None,
                 declared: None,
+                trailers: None,
                 sent: 0,
                 waiting: Vec::new(),
                 waiting_bytes: 0,
@@ -142,6 +147,8 @@ impl HttpCall {
                 })?),
                 _ => None,
             };
+        let has_trailers = event.get_item(intern!(py, "trailers"))?.map_or(Ok(false), |given| given.is_truthy())?;
+        state.trailers = has_trailers.then(Trailers::new);
         state.phase = Phase::Started;
         state.head = Some((status, headers));
         Ok(())
@@ -161,6 +168,9 @@ impl HttpCall {
         match state.phase {
             Phase::Started | Phase::Streaming => {}
             Phase::New => return Err(misplaced("http.response.body", "it comes after http.response.start")),
+            Phase::Trailers => {
+                return Err(misplaced("http.response.body", "the content is complete, and trailers are next"));
+            }
             Phase::Complete => return Err(misplaced("http.response.body", "the answer is complete")),
         }
         if self.outgoing.is_gone() {
@@ -177,6 +187,16 @@ impl HttpCall {
         }
         if self.request.method() == "HEAD" || matches!(state.head, Some((204 | 304, _))) {
             piece = Bytes::new();
+        }
+        if !more && state.trailers.is_some() {
+            if state.phase == Phase::Started {
+                state.waiting.push(piece);
+                self.begin_stream(&mut state);
+            } else {
+                self.outgoing.push(piece);
+            }
+            state.phase = Phase::Trailers;
+            return Ok(false);
         }
         if state.phase == Phase::Streaming {
             drop(state);
@@ -294,6 +314,7 @@ impl Call for HttpCall {
                 Ok(())
             }
             Phase::Streaming => Err("the application returned in the middle of its answer"),
+            Phase::Trailers => Err("the application returned without the trailers that it has announced"),
             Phase::New | Phase::Started => Err("the application returned without an answer"),
         }
     }
@@ -305,7 +326,7 @@ impl Call for HttpCall {
         drop(state);
         match (phase, reply) {
             (_, Some(reply)) => reply.send(page()),
-            (Phase::Streaming, None) => self.outgoing.finish(OutgoingEnd::Cut),
+            (Phase::Streaming | Phase::Trailers, None) => self.outgoing.finish(OutgoingEnd::Cut),
             _ => {}
         }
     }
@@ -400,6 +421,10 @@ impl AsgiCall {
                 this.0.path(&event)?;
                 false
             }
+            "http.response.trailers" => {
+                this.0.trailers(&event)?;
+                false
+            }
             "http.response.early_hint" => {
                 this.0.hint(&event)?;
                 false
@@ -409,7 +434,7 @@ impl AsgiCall {
                 Some(pieces) => return Ok(pieces),
             },
             other => {
-                let allowed = "http.response.start, .body, .pathsend, .zerocopysend or .early_hint";
+                let allowed = "http.response.start, .body, .pathsend, .zerocopysend, .trailers or .early_hint";
                 return Err(unknown(other, allowed));
             }
         };

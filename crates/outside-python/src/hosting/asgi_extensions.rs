@@ -13,7 +13,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
 use crate::hosting::asgi_call::{HttpCall, Phase};
-use crate::hosting::asgi_event::{disconnected, misplaced, octets};
+use crate::hosting::asgi_event::{disconnected, headers_of, misplaced, octets};
 use crate::support::lock;
 
 /// The names that scopes offer.
@@ -93,6 +93,9 @@ impl HttpCall {
             path.ok_or_else(|| PyTypeError::new_err("http.response.pathsend has no path"))?.extract()?;
         let mut state = lock(&self.state);
         match state.phase {
+            Phase::Started if state.trailers.is_some() => {
+                return Err(misplaced("http.response.pathsend", "no trailers can follow it"));
+            }
             Phase::Started if state.waiting.is_empty() => {}
             _ => return Err(misplaced("http.response.pathsend", "it comes after http.response.start, alone")),
         }
@@ -120,12 +123,15 @@ impl HttpCall {
         let py = event.py();
         let part = FilePart::of(event)?;
         let state = lock(&self.state);
-        let is_alone = state.phase == Phase::Started && state.waiting.is_empty() && !part.more;
+        let is_alone =
+            state.phase == Phase::Started && state.waiting.is_empty() && !part.more && state.trailers.is_none();
         let declared = state.declared;
         match state.phase {
             Phase::Started | Phase::Streaming => {}
             Phase::New => return Err(misplaced("http.response.zerocopysend", "it comes after http.response.start")),
-            Phase::Complete => return Err(misplaced("http.response.zerocopysend", "the answer is complete")),
+            Phase::Trailers | Phase::Complete => {
+                return Err(misplaced("http.response.zerocopysend", "the content is complete"));
+            }
         }
         drop(state);
         if self.outgoing.is_gone() {
@@ -148,6 +154,37 @@ impl HttpCall {
         drop(state);
         self.wake_waiters(py);
         Ok(None)
+    }
+
+    /// Fields behind the content.
+    pub(super) fn trailers(&self, event: &Bound<'_, PyDict>) -> PyResult<()> {
+        let py = event.py();
+        let more = event.get_item(intern!(py, "more_trailers"))?.map_or(Ok(false), |more| more.is_truthy())?;
+        let given = match event.get_item(intern!(py, "headers"))? {
+            Some(given) => headers_of(&given)?,
+            None => Headers::new(),
+        };
+        let mut state = lock(&self.state);
+        if state.phase != Phase::Trailers {
+            let why = "they come after all content, if http.response.start has announced them";
+            return Err(misplaced("http.response.trailers", why));
+        }
+        if self.outgoing.is_gone() {
+            return Err(disconnected(py));
+        }
+        let trailers = state.trailers.get_or_insert_default();
+        for (name, value) in given.iter() {
+            trailers.append(name, value).map_err(|error| PyValueError::new_err(error.to_string()))?;
+        }
+        if more {
+            return Ok(());
+        }
+        let trailers = state.trailers.take().unwrap_or_default();
+        state.phase = Phase::Complete;
+        drop(state);
+        self.outgoing.finish_with(trailers);
+        self.wake_waiters(py);
+        Ok(())
     }
 
     /// Sends links before the answer, with the status 103.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use outside::Error;
 use outside::handler::wake_held;
-use outside::message::{BodyStream, KeepAlive, Pull};
+use outside::message::{BodyStream, KeepAlive, Pull, Trailers};
 
 use crate::support::lock;
 
@@ -34,6 +34,8 @@ struct OutgoingState {
     pieces: VecDeque<Bytes>,
     held: usize,
     end: Option<OutgoingEnd>,
+    /// Fields behind the content.
+    trailers: Option<Trailers>,
     /// Wakes the connection, if it waits for a piece.
     connection: Option<Waker>,
     /// Whether the client takes no more.
@@ -61,6 +63,12 @@ impl Outgoing {
         let waker = state.connection.take();
         drop(state);
         waker.into_iter().for_each(wake_held);
+    }
+
+    /// Completes the content, with these fields behind it.
+    pub(crate) fn finish_with(&self, trailers: Trailers) {
+        lock(&self.state).trailers = Some(trailers);
+        self.finish(OutgoingEnd::Complete);
     }
 
     pub(crate) fn finish(&self, end: OutgoingEnd) {
@@ -178,6 +186,10 @@ impl<S: Sender + 'static> BodyStream for OutgoingStream<S> {
 
     fn has_begun(&self) -> bool {
         true
+    }
+
+    fn trailers(&mut self) -> Option<Trailers> {
+        lock(&self.sender.outgoing().state).trailers.take()
     }
 
     fn keep_alive(&self) -> Option<KeepAlive> {

@@ -132,6 +132,9 @@ impl Templates {
         let offered = template.bind(py).get_item(intern!(py, "extensions"))?;
         if let Some(offered) = offered.as_ref().and_then(|offered| offered.cast::<PyDict>().ok()) {
             let offered = offered.copy()?;
+            if is_http && takes_trailers(request) {
+                offered.set_item(intern!(py, "http.response.trailers"), PyDict::new(py))?;
+            }
             if request.is_encrypted() {
                 offered.set_item(intern!(py, "tls"), tls(py)?)?;
             }
@@ -181,6 +184,17 @@ impl Templates {
             false => scope.set_item(intern!(py, "subprotocols"), subprotocols(py, request)?)?,
         }
         Ok(scope)
+    }
+}
+
+/// Whether the client gets trailers: in HTTP/2, and in HTTP/1.1 if it says so (RFC 9110 section 10.1.4).
+fn takes_trailers(request: &Request) -> bool {
+    match request.version() {
+        "HTTP/2" => true,
+        "HTTP/1.0" => false,
+        _ => request.headers().get_all("te").any(|value| {
+            value.split(|byte| *byte == b',').any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+        }),
     }
 }
 
