@@ -91,9 +91,7 @@ mod _outside {
     #[pymodule_export]
     use crate::websocket::topic_reader::TopicReader;
     #[pymodule_export]
-    use crate::websocket::topics::{
-        _count_subscriber, _read_missed, _read_topic, _stop_reading_topic,
-    };
+    use crate::websocket::topics::{_count_subscriber, _read_missed, _read_topic, _stop_reading_topic};
     #[pymodule_export]
     use crate::websocket::wire::Wire;
 

@@ -123,7 +123,7 @@ class _Streams:
                 else:
                     told = [(id, _text(message)) if kind == "message" else (None, topic)]
                 for stream in self._receivers(kind, topic, ticket):
-                    if not all([stream.take(*each) for each in told]):
+                    if not all(stream.take(*each) for each in told):
                         late.append(stream)
                     if stream.loop is not None:
                         woken.setdefault(stream.loop, []).append(stream)

@@ -148,7 +148,7 @@ impl SessionHandlers {
 
     /// For the loop: the functions for the connection, for each message, before and after.
     pub(crate) fn for_loop<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let SessionFunctions { connection, message, open, exit } = self.functions();
+        let SessionFunctions { connection, message, open, exit, .. } = self.functions();
         let bound = |function: Option<Arc<Py<PyAny>>>| function.map(|function| function.clone_ref(py));
         let takes_connection = exit.as_ref().is_some_and(|exit| exit.takes_connection);
         let exit = exit.map(|exit| exit.function.clone_ref(py));

@@ -66,9 +66,9 @@ pub(crate) fn message_id(given: &Bound<'_, PyAny>) -> PyResult<MessageId> {
         return Ok(MessageId::BEGINNING);
     }
     let wrong = || PyValueError::new_err(format!("after is the id of a message, as epoch-number, or 0, not {given}"));
-    let text = given.cast::<PyString>().map_err(|_| {
-        PyTypeError::new_err(format!("after is a str, the id of a message, or 0, not {}", kind(given)))
-    })?;
+    let text = given
+        .cast::<PyString>()
+        .map_err(|_| PyTypeError::new_err(format!("after is a str, the id of a message, or 0, not {}", kind(given))))?;
     text.to_str()?.parse().map_err(|_| wrong())
 }
 

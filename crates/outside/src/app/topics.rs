@@ -8,9 +8,7 @@ use std::time::Duration;
 use super::OutsideHttp;
 use crate::error::Error;
 use crate::hub::Seat;
-use crate::websocket::{
-    Bus, BusError, Joining, Message, MessageId, TopicReader, WebSocketConnection,
-};
+use crate::websocket::{Bus, BusError, Joining, Message, MessageId, TopicReader, WebSocketConnection};
 
 impl OutsideHttp {
     /// Sends a message to all WebSocket connections that have subscribed to this topic, without waiting for them. While

@@ -316,8 +316,13 @@ fn topic_of<'a>(topics: &'a mut HashMap<Arc<str>, Topic>, next_epoch: &mut u64, 
         let name: Arc<str> = name.into();
         // Epoch 0 stands for the beginning.
         *next_epoch = next_epoch.wrapping_add(1).max(1);
-        let topic =
-            Topic { name: Arc::clone(&name), epoch: *next_epoch, number: 0, interests: Vec::new(), ring: Ring::default() };
+        let topic = Topic {
+            name: Arc::clone(&name),
+            epoch: *next_epoch,
+            number: 0,
+            interests: Vec::new(),
+            ring: Ring::default(),
+        };
         return topics.entry(name).or_insert(topic);
     }
     match topics.get_mut(name) {

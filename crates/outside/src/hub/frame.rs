@@ -157,8 +157,7 @@ pub fn decode(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, FrameError> {
         u64::from_le_bytes(bytes)
     };
     let (is_text, has_gap) = (flags & TEXT != 0, flags & GAP != 0);
-    let frame =
-        Frame { kind, id: value(8), epoch: value(16), number: value(24), topic, is_text, has_gap, payload };
+    let frame = Frame { kind, id: value(8), epoch: value(16), number: value(24), topic, is_text, has_gap, payload };
     Ok(Some((frame, length)))
 }
 
@@ -227,7 +226,8 @@ mod tests {
             .map(|kind| {
                 let number = kind as u64;
                 let mut bytes = Vec::new();
-                let frame = Frame { id: 7, epoch: u64::MAX, number, payload: b"payload", ..Frame::new(kind, "raum/ü") };
+                let frame =
+                    Frame { id: 7, epoch: u64::MAX, number, payload: b"payload", ..Frame::new(kind, "raum/ü") };
                 Frame { is_text: number % 2 == 0, has_gap: number % 3 == 0, ..frame }.encode(&mut bytes);
                 bytes
             })

@@ -50,7 +50,9 @@ impl KeepRules {
     /// The rule of a topic: its name, or the longest beginning.
     pub fn of(&self, topic: &str) -> Option<Keep> {
         let of_name = self.names.get(topic);
-        of_name.or_else(|| self.beginnings.iter().find(|(start, _)| topic.starts_with(start)).map(|(_, keep)| keep)).copied()
+        of_name
+            .or_else(|| self.beginnings.iter().find(|(start, _)| topic.starts_with(start)).map(|(_, keep)| keep))
+            .copied()
     }
 
     /// As lines: messages, bytes and pattern.

@@ -91,7 +91,8 @@ impl Seat {
             self.must_send.notify_one();
         }
         if dropped {
-            topics.complain("max_published_mb", &format!("more is published than the hub takes, {lost} messages so far"));
+            topics
+                .complain("max_published_mb", &format!("more is published than the hub takes, {lost} messages so far"));
         }
     }
 
@@ -117,7 +118,8 @@ impl Seat {
         match (&self.stream).read(&mut reading.scratch) {
             Ok(count @ 1..) => {
                 if let Err(error) = reading.client.receive(&reading.scratch[..count], topics) {
-                    topics.complain("processes", &format!("the hub has sent {error}: topics reach this process no more"));
+                    topics
+                        .complain("processes", &format!("the hub has sent {error}: topics reach this process no more"));
                     reading.has_ended = true;
                 }
             }

@@ -208,7 +208,13 @@ impl Joining {
                     if with_ids { delivery.to_numbered_frame() } else { delivery.to_frame() }
                 };
                 let missed = missed.iter().map(to_frame).collect();
-                connection.put_joining(JoiningConnection { connection: connection.clone(), topic, with_ids, missed, has_gap });
+                connection.put_joining(JoiningConnection {
+                    connection: connection.clone(),
+                    topic,
+                    with_ids,
+                    missed,
+                    has_gap,
+                });
             }
             JoiningSubscriber::Reader { reader, ticket } => reader.push_joined(topic, ticket, missed, has_gap),
         }

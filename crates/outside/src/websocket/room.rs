@@ -137,7 +137,9 @@ impl Room {
     fn of_gap(&self, topic: Option<&str>) -> Vec<(Arc<str>, WebSocketConnection)> {
         let mut found = Vec::new();
         for topics in [&self.topics, &self.numbered] {
-            for (name, subscribers) in lock(topics).iter().filter(|(name, _)| topic.is_none_or(|topic| topic == &***name)) {
+            for (name, subscribers) in
+                lock(topics).iter().filter(|(name, _)| topic.is_none_or(|topic| topic == &***name))
+            {
                 found.extend(subscribers.values().map(|subscriber| (Arc::clone(name), subscriber.clone())));
             }
         }

@@ -115,7 +115,9 @@ impl Topics {
         let readers = self.readers.read().unwrap_or_else(PoisonError::into_inner);
         match topic {
             Some(topic) => readers.get(topic).into_iter().flatten().for_each(|reader| reader.push_gap(topic)),
-            None => readers.iter().for_each(|(topic, readers)| readers.iter().for_each(|reader| reader.push_gap(topic))),
+            None => {
+                readers.iter().for_each(|(topic, readers)| readers.iter().for_each(|reader| reader.push_gap(topic)))
+            }
         }
     }
 

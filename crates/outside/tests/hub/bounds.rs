@@ -29,7 +29,8 @@ fn a_seat_that_does_not_read_costs_its_queue_and_hears_of_one_gap_for_each_topic
     assert_eq!(gaps.iter().map(|gap| gap.topic.as_str()).collect::<Vec<_>>(), ["a", "b"]);
     assert_eq!(told[1].kind, FrameKind::Gap, "before all messages");
     for gap in gaps {
-        let first = told.iter().find(|told| told.kind == FrameKind::Message && told.topic == gap.topic && told.number > 1);
+        let first =
+            told.iter().find(|told| told.kind == FrameKind::Message && told.topic == gap.topic && told.number > 1);
         assert_eq!(first.unwrap().number, gap.number + 1);
     }
     assert_eq!(core.queued(stopped.number), 0);

@@ -72,7 +72,11 @@ fn run(seed: u64) {
                 let count = random.below(3) as u64;
                 seats[&key].set_interest(&mut core, topic, count);
                 let model = topics.entry(topic).or_default();
-                if count == 0 { drop(model.interested.remove(&key)) } else { drop(model.interested.insert(key, count)) }
+                if count == 0 {
+                    drop(model.interested.remove(&key))
+                } else {
+                    drop(model.interested.insert(key, count))
+                }
                 forget_idle(topic, model);
             }
             5..=8 => {
@@ -168,14 +172,16 @@ fn check_replay(
     let Some(first) = told.first().filter(|told| told.kind == FrameKind::Replay) else { return };
     // After each of the kept messages come those behind it; before the first there is a gap, unless nothing was there.
     for (index, message) in told[..told.len() - 1].iter().enumerate() {
-        let after = Frame { id: 79, epoch: message.epoch, number: message.number, ..Frame::new(FrameKind::After, topic) };
+        let after =
+            Frame { id: 79, epoch: message.epoch, number: message.number, ..Frame::new(FrameKind::After, topic) };
         seat.send(core, after);
         let again = seat.take_all(core);
         assert_eq!(again.len(), told.len() - 1 - index);
         assert!(!again.last().unwrap().has_gap);
     }
     if first.number > 2 {
-        let after = Frame { id: 80, epoch: first.epoch, number: first.number - 2, ..Frame::new(FrameKind::After, topic) };
+        let after =
+            Frame { id: 80, epoch: first.epoch, number: first.number - 2, ..Frame::new(FrameKind::After, topic) };
         seat.send(core, after);
         assert!(seat.take_all(core).last().unwrap().has_gap);
     }

@@ -49,7 +49,8 @@ impl TestSeat {
         let mut bytes = Vec::new();
         while bytes.len() < most {
             let slices = core.slices(self.number);
-            let some: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).take(most - bytes.len()).collect();
+            let some: Vec<u8> =
+                slices.iter().flat_map(|slice| slice.iter().copied()).take(most - bytes.len()).collect();
             if some.is_empty() {
                 break;
             }
