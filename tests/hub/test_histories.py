@@ -125,5 +125,5 @@ def test_histories_that_are_refused(tmp_path, history):
 
     server = OutsideHTTP(("127.0.0.1", 0))
     server.config["history"] = history
-    with pytest.raises(ValueError, match=r"history .*'room:\*': '64k'"):
+    with pytest.raises(ValueError, match=r"\[\"history\"\] is .*'room:\*': '64k'"):
         server.run()

@@ -366,11 +366,11 @@ def test_a_socket_in_a_missing_folder_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_publish_says_how_far_it_reaches(start_processes, processes):
+def test_publish_warns_of_nothing(start_processes, processes):
     script = start_processes(processes=processes)
     said = "WARNING publish() reaches the connections of its own process alone"
     with Wire(script.address) as wire:
         for _ in range(3):
             assert wire.send(request_bytes("/publish")).receive_answer().text == "None"
     assert script.stop() == 0
-    assert "\n".join([*script.heard, script.output]).count(said) == processes - 1
+    assert said not in "\n".join([*script.heard, script.output])

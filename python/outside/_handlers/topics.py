@@ -75,6 +75,8 @@ class _Streams:
         self._by_topic: dict[str, set[TopicStream]] = {}
         # Streams that wait for what they have missed.
         self._joining: dict[int, TopicStream] = {}
+        # What they have missed, as far as it has come.
+        self._missed: dict[int, list[tuple[str | None, str]]] = {}
         self._last_ticket = 0
         threading.Thread(target=self._work, name="outside-topics", daemon=True).start()
 
@@ -109,13 +111,19 @@ class _Streams:
     def _work(self) -> None:
         while (news := self._reader.take()) is not None:
             woken: dict[asyncio.AbstractEventLoop, list[TopicStream]] = {}
-            late = []
+            late: list[TopicStream] = []
+            told: list[tuple[str | None, str]]
             for kind, topic, ticket, id, message in news:
+                if kind == "message" and ticket:
+                    self._missed.setdefault(ticket, []).append((id, _text(message)))
+                    continue
+                if kind == "joined":
+                    told = [(None, topic)] if message else []
+                    told += self._missed.pop(ticket, [])
+                else:
+                    told = [(id, _text(message)) if kind == "message" else (None, topic)]
                 for stream in self._receivers(kind, topic, ticket):
-                    if kind == "joined" and not message:
-                        continue
-                    text = topic if kind != "message" else bytes(message).decode("utf-8", "replace")
-                    if not stream.take(id if kind == "message" else None, text):
+                    if not all(stream.take(*each) for each in told):
                         late.append(stream)
                     if stream.loop is not None:
                         woken.setdefault(stream.loop, []).append(stream)
@@ -136,10 +144,11 @@ class _Streams:
                     return []
                 self._by_topic.setdefault(topic, set()).add(stream)
                 return [stream]
-            if ticket:
-                stream = self._joining.get(ticket)
-                return [] if stream is None else [stream]
             return list(self._by_topic.get(topic, ()))
+
+
+def _text(message: bytes) -> str:
+    return bytes(message).decode("utf-8", "replace")
 
 
 def _wake(streams: list[TopicStream]) -> None:

@@ -9,6 +9,7 @@ mod control;
 mod descriptors;
 mod listen;
 mod reactors;
+mod topics;
 mod wake_pipe;
 
 use std::io;
@@ -30,7 +31,6 @@ use crate::connection::trim_memory;
 use crate::error::Error;
 use crate::exchange::{DRAINING, InFlight, LEAVING, Order, RETIRING, Service};
 use crate::handler::LanguageRuntime;
-use crate::hub::{Keep, KeepRules};
 use crate::log::{Level, Log, LogSink};
 use crate::site::{Front, Site, ToHttps};
 use crate::transport::{
@@ -38,21 +38,6 @@ use crate::transport::{
     MemoryListener, Tls,
 };
 use reactors::Reactors;
-
-/// Begins what the topics need: their tasks on this reactor, and the history of the configuration.
-fn begin_topics(service: &Arc<Service>) -> io::Result<Vec<AbortHandle>> {
-    let topics = &service.site.topics;
-    let mut rules = KeepRules::default();
-    for rule in &service.config.history {
-        rules.add(&rule.pattern, Keep { messages: rule.messages, bytes: rule.bytes });
-    }
-    let bus = if rules.is_empty() { topics.bus() } else { topics.need_bus() };
-    let Some(bus) = bus else { return Ok(Vec::new()) };
-    let tasks = Arc::clone(bus).start(topics, service.executor.runtime.handle())?;
-    // Rules of a configuration before this one end even if there are no others.
-    bus.keep(topics, &rules.to_text());
-    Ok(tasks)
-}
 
 /// A server that listens.
 pub(crate) struct Running {
@@ -156,7 +141,7 @@ impl Running {
             self.ticking.extend([ticking.abort_handle(), publishing.abort_handle()]);
         }
         if let Some(service) = reactors.iter().next() {
-            self.ticking.extend(begin_topics(service)?);
+            self.ticking.extend(topics::begin(service)?);
         }
         if let (Some(memory), Some(service)) = (memory, reactors.iter().next()) {
             let options = ListenerOptions { tls: None, role: ListenerRole::Serve };

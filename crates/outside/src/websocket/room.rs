@@ -1,10 +1,12 @@
 //! The subscribers of one reactor, and the published messages that wait to be handed out to them.
 
 use std::ops::Bound;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
+use super::bus::JoiningConnection;
 use super::octets::ENTRY_COST;
 use super::shared::{FlushQueue, Published, Room, Subscribers, WebSocketBounds, WebSocketConnection};
 
@@ -37,11 +39,18 @@ impl Room {
     }
 
     pub(super) fn has(&self, topic: &str) -> bool {
-        lock(&self.topics).contains_key(topic)
+        lock(&self.topics).contains_key(topic) || self.joining.load(Ordering::SeqCst) > 0
     }
 
     pub(super) fn has_numbered(&self, topic: &str) -> bool {
-        lock(&self.numbered).contains_key(topic)
+        lock(&self.numbered).contains_key(topic) || self.joining.load(Ordering::SeqCst) > 0
+    }
+
+    /// Adds a subscriber behind everything that was published before. Messages that come from now on are put behind it,
+    /// even if the topic has no subscriber yet.
+    pub(super) fn put_joining(&self, joining: JoiningConnection) {
+        self.joining.fetch_add(1, Ordering::SeqCst);
+        self.put(Published::Joining(Box::new(joining)));
     }
 
     pub(super) fn announce(&self, topic: &str, frame: &Bytes) {
@@ -88,6 +97,7 @@ impl Room {
                         sent += 1;
                         let connection = joining.connection.clone();
                         connection.join(*joining);
+                        self.joining.fetch_sub(1, Ordering::SeqCst);
                     }
                     Published::Gap(topic) => {
                         for (topic, subscriber) in self.of_gap(topic.as_deref()) {

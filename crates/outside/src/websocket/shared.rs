@@ -97,6 +97,8 @@ pub(crate) struct Room {
     pub(super) topics: Mutex<Subscribers>,
     /// Subscribers that get the id of each message before it.
     pub(super) numbered: Mutex<Subscribers>,
+    /// Subscribers that wait in `published`: messages behind them are theirs too.
+    pub(super) joining: AtomicUsize,
     /// Everything that is not handed out yet, in its order.
     pub(super) published: Mutex<Vec<Published>>,
     /// The topics of the server.

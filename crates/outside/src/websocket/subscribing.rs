@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::WhenGap;
 use super::bus::{Joining, JoiningConnection, MessageId};
-use super::shared::{Published, WebSocketConnection};
+use super::shared::WebSocketConnection;
 use super::subscriptions::Added;
 use crate::protocol::websocket::Close;
 
@@ -89,7 +89,7 @@ impl WebSocketConnection {
 
     /// Has the connection join its topic inside the event loop, after everything that was published before.
     pub(super) fn put_joining(&self, joining: JoiningConnection) {
-        self.0.room.put(Published::Joining(Box::new(joining)));
+        self.0.room.put_joining(joining);
     }
 
     /// Sends the missed messages, and all later ones from now on.
