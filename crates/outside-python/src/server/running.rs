@@ -56,10 +56,13 @@ pub(crate) fn note_endpoints(server: &Py<PyAny>, endpoints: &[Endpoint]) {
     }
 }
 
+/// Descriptors that a child closes, addresses of listeners, and descriptors of files that it replaces.
+type Belongings<'py> = (Vec<RawFd>, Vec<Bound<'py, PyAny>>, Vec<RawFd>);
+
 /// The descriptors that are known by number, the addresses of all servers, and the files with content of requests that other
 /// threads than this one handle: for a fork that is about to be made.
 #[pyfunction]
-pub(crate) fn _belongings(py: Python<'_>, thread: u64) -> PyResult<(Vec<RawFd>, Vec<Bound<'_, PyAny>>, Vec<RawFd>)> {
+pub(crate) fn _belongings(py: Python<'_>, thread: u64) -> PyResult<Belongings<'_>> {
     let (mut descriptors, addresses, all) = {
         let entries = lock(&ENTRIES);
         let descriptors: Vec<RawFd> = entries.iter().flat_map(|entry| entry.descriptors.iter().copied()).collect();
