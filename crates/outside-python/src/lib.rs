@@ -83,6 +83,8 @@ mod _outside {
     #[pymodule_export]
     use crate::server::settings::_check_cors;
     #[pymodule_export]
+    use crate::server::topics::{_count_subscriber, _read_missed, _read_topic, _stop_reading_topic};
+    #[pymodule_export]
     use crate::websocket::connection::WebSocketConnection;
     #[pymodule_export]
     use crate::websocket::route::WebSocket;
@@ -90,8 +92,6 @@ mod _outside {
     use crate::websocket::session::_log_session_failure;
     #[pymodule_export]
     use crate::websocket::topic_reader::TopicReader;
-    #[pymodule_export]
-    use crate::websocket::topics::{_count_subscriber, _read_missed, _read_topic, _stop_reading_topic};
     #[pymodule_export]
     use crate::websocket::wire::Wire;
 

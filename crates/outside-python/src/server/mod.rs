@@ -22,3 +22,4 @@ pub(crate) mod settings;
 pub(crate) mod signals;
 pub(crate) mod state;
 pub(crate) mod terminations;
+pub(crate) mod topics;

@@ -12,7 +12,7 @@ use pyo3::types::{PyByteArray, PyBytes, PyInt, PyMemoryView, PyString, PyTuple};
 use crate::errors::value_error;
 use crate::message::request::Request;
 use crate::support::kind;
-use crate::websocket::topics::message_id;
+use crate::websocket::message_id::message_id;
 use crate::websocket::wire::Wire;
 
 /// One WebSocket connection.

@@ -2,6 +2,7 @@
 
 pub(crate) mod connection;
 pub(crate) mod gaps;
+pub(crate) mod message_id;
 pub(crate) mod route;
 pub(crate) mod session;
 pub(crate) mod topic_reader;

@@ -2,15 +2,11 @@
 
 use std::time::Duration;
 
-use outside::websocket::{BusError, Message, MessageId};
-use pyo3::exceptions::{PyRuntimeError, PyTimeoutError, PyTypeError, PyValueError};
+use outside::websocket::{BusError, Message};
+use pyo3::exceptions::{PyRuntimeError, PyTimeoutError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyString;
 
-use crate::server::outside_http::OutsideHttp;
-use crate::support::kind;
 use crate::websocket::connection::{WebSocketConnection, from_python};
-use crate::websocket::topic_reader::TopicReader;
 
 /// Sends to all connections that have subscribed to the topic.
 pub(crate) fn publish(engine: &outside::OutsideHttp, topic: &str, data: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -60,18 +56,6 @@ fn check_size(engine: &outside::OutsideHttp, topic: &str, message: &Message) -> 
     Ok(())
 }
 
-/// A position in a topic: the id of a message, or 0 for the beginning.
-pub(crate) fn message_id(given: &Bound<'_, PyAny>) -> PyResult<MessageId> {
-    if given.extract::<u64>().is_ok_and(|number| number == 0) {
-        return Ok(MessageId::BEGINNING);
-    }
-    let wrong = || PyValueError::new_err(format!("after is the id of a message, as epoch-number, or 0, not {given}"));
-    let text = given
-        .cast::<PyString>()
-        .map_err(|_| PyTypeError::new_err(format!("after is a str, the id of a message, or 0, not {}", kind(given))))?;
-    text.to_str()?.parse().map_err(|_| wrong())
-}
-
 /// The connection whose handler the running task is, if it is one.
 fn publisher(py: Python<'_>) -> PyResult<Option<outside::WebSocketConnection>> {
     let connection = py.import("outside._handlers.websocket")?.getattr("publisher")?.call_method0("get")?;
@@ -88,38 +72,4 @@ pub(crate) fn listeners(engine: &outside::OutsideHttp, py: Python<'_>, topic: &s
 fn seconds(timeout: f64) -> PyResult<Duration> {
     Duration::try_from_secs_f64(timeout)
         .map_err(|_| PyValueError::new_err(format!("timeout is a number of seconds from 0 on, not {timeout}")))
-}
-
-/// Hands the messages of a topic to a reader.
-#[pyfunction]
-pub(crate) fn _read_topic(server: &OutsideHttp, topic: &str, reader: &TopicReader) -> PyResult<()> {
-    server.server()?.engine.read_topic(topic, &reader.0);
-    Ok(())
-}
-
-/// The opposite.
-#[pyfunction]
-pub(crate) fn _stop_reading_topic(server: &OutsideHttp, topic: &str, reader: &TopicReader) -> PyResult<()> {
-    server.server()?.engine.stop_reading_topic(topic, &reader.0);
-    Ok(())
-}
-
-/// One more connection, or one less, has subscribed by way of a reader.
-#[pyfunction]
-pub(crate) fn _count_subscriber(server: &OutsideHttp, topic: &str, has_come: bool) -> PyResult<()> {
-    server.server()?.engine.count_subscriber(topic, has_come);
-    Ok(())
-}
-
-/// Has the reader get the kept messages after this one, under a ticket.
-#[pyfunction]
-pub(crate) fn _read_missed(
-    server: &OutsideHttp,
-    topic: &str,
-    after: &Bound<'_, PyAny>,
-    reader: &TopicReader,
-    ticket: u64,
-) -> PyResult<()> {
-    server.server()?.engine.read_missed(topic, message_id(after)?, &reader.0, ticket);
-    Ok(())
 }

@@ -14,7 +14,7 @@ use super::command::{Callback as _, Command, MOST_HELD, ThreadFrame as _, Woken 
 use super::job::Job;
 use super::leader_lease::{Epoch, LeasedCall};
 use super::lock::lock;
-use super::reactor::{Delivery, Executor, Task};
+use super::reactor::{Executor, Handback, Task};
 use super::reply_slot::{Ended, ReplySlot};
 use super::role::{Role, ThreadState};
 use super::sync::{Instant, MOST_CALLS, Ordering};
@@ -33,7 +33,7 @@ impl<C: Command> Executor<C> {
     pub(super) fn lead(self: &Arc<Self>, epoch: Epoch) {
         self.woken.begin_epoch();
         if let Some(slot) = lock(&self.underway).take() {
-            self.put_out(Delivery::Commands(slot, Vec::new()));
+            self.put_out(Handback::Commands(slot, Vec::new()));
         }
         let mut state = ThreadState::Leads;
         while state == ThreadState::Leads && matches!(self.run_inside(), LoopExit::Jobs) {
@@ -138,8 +138,8 @@ impl<C: Command> Executor<C> {
         drop(outbox);
         for delivery in deliveries.drain(..) {
             match delivery {
-                Delivery::Commands(slot, exchanges) => slot.put(exchanges),
-                Delivery::Session(session) => C::Callback::tell(session),
+                Handback::Commands(slot, exchanges) => slot.put(exchanges),
+                Handback::Session(session) => C::Callback::tell(session),
             }
         }
         let mut outbox = lock(&self.outbox);
@@ -177,7 +177,7 @@ impl<C: Command> Executor<C> {
         self.end_call(call, &mut role);
         *now = Instant::now();
         if let Some(session) = work.end() {
-            self.put_out(Delivery::Session(session));
+            self.put_out(Handback::Session(session));
             if !matches!(role, Role::Leader(_)) {
                 self.wake_root();
             }
@@ -208,7 +208,7 @@ impl<C: Command> Executor<C> {
         let ended = self.run_command(command, &job.context, &job.slot, &mut role, now);
         if ended == Ended::Awaited && !command.is_sent() {
             match role {
-                Role::Leader(_) => self.put_out(Delivery::Commands(job.slot, job.commands)),
+                Role::Leader(_) => self.put_out(Handback::Commands(job.slot, job.commands)),
                 _ => self.post(job.slot, job.commands),
             }
         }
@@ -241,7 +241,7 @@ impl<C: Command> Executor<C> {
         }
         if let Role::Leader(_) = role {
             *lock(&self.underway) = None;
-            self.put_out(Delivery::Commands(slot, Vec::new()));
+            self.put_out(Handback::Commands(slot, Vec::new()));
         }
         role.state_after(ended)
     }

@@ -1,12 +1,11 @@
 //! Handlers that are known to wait, on threads of their own.
 //!
-//! [`PoolLimits`] bound the handlers that run at a time, late calls on the loop's former threads included, and the jobs
+//! [`PoolLimits`](super::PoolLimits) bound the handlers that run at a time, late calls on the loop's former threads included, and the jobs
 //! that wait for them; a request that finds no room or waits too long is answered with 503. At most half of the workers
 //! are for handlers that take content while it comes in, since their clients decide how long they last. A job that is here only because a call of its route is late always finds room, and goes back to the loop
 //! if the route is quick.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::command::{Command, ThreadFrame as _};
 use super::job::Job;
@@ -14,16 +13,6 @@ use super::lock::lock;
 use super::reactor::Executor;
 use super::role::{Role, ThreadState};
 use super::sync::Instant;
-
-/// The bounds of a pool.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct PoolLimits {
-    /// Handlers that run at a time.
-    pub(crate) max_workers: usize,
-    /// Jobs that wait for one of these.
-    pub(crate) max_waiting: usize,
-    pub(crate) longest_wait: Duration,
-}
 
 impl<C: Command> Executor<C> {
     /// Adds a job that is known to wait; called by connections, inside the event loop.

@@ -12,6 +12,16 @@ use super::sync::Instant;
 /// handler, and another thread drives the loop meanwhile.
 pub(super) const SPARE: usize = 2;
 
+/// The bounds of a pool.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PoolLimits {
+    /// Handlers that run at a time.
+    pub(crate) max_workers: usize,
+    /// Jobs that wait for one of these.
+    pub(crate) max_waiting: usize,
+    pub(crate) longest_wait: Duration,
+}
+
 /// The pool as part of the threads.
 pub(super) struct PoolQueue<C: Command> {
     /// Jobs that wait, each with the time at which it came.

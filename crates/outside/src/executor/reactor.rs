@@ -13,8 +13,7 @@ use super::command::{Callback, Command};
 use super::job::Job;
 use super::leader_lease::LeaderLease;
 use super::lock::lock;
-use super::pool::PoolLimits;
-use super::pool_queue::SPARE;
+use super::pool_queue::{PoolLimits, SPARE};
 use super::reply_slot::ReplySlot;
 use super::sentinel::Sentinel;
 use super::sync::{AtomicBool, Condvar, Instant, Mutex, Ordering, Runtime, event_loop};
@@ -26,7 +25,7 @@ use crate::placement::Reactor;
 pub(crate) struct Executor<C: Command> {
     pub(crate) runtime: Runtime,
     pub(super) queue: Mutex<VecDeque<Task<C>>>,
-    pub(super) outbox: Mutex<Vec<Delivery<C>>>,
+    pub(super) outbox: Mutex<Vec<Handback<C>>>,
     /// The slot of the leader's job of several commands: a thread that takes the loop over sends the finished ones.
     pub(super) underway: Mutex<Option<Arc<ReplySlot<C>>>>,
     /// Jobs that run on although their connections do not wait for them.
@@ -64,7 +63,7 @@ pub(super) enum Task<C: Command> {
 }
 
 /// The result of a task, and its receiver.
-pub(super) enum Delivery<C: Command> {
+pub(super) enum Handback<C: Command> {
     Commands(Arc<ReplySlot<C>>, Vec<C>),
     /// A call has ended, and this session is to be told.
     Session(<C::Callback as Callback>::Session),
@@ -161,7 +160,7 @@ impl<C: Command> Executor<C> {
 
     /// Delivers finished commands from any thread.
     pub(crate) fn post(&self, slot: Arc<ReplySlot<C>>, commands: Vec<C>) {
-        self.put_out(Delivery::Commands(slot, commands));
+        self.put_out(Handback::Commands(slot, commands));
         self.wake_root();
     }
 
@@ -170,7 +169,7 @@ impl<C: Command> Executor<C> {
     pub(crate) fn post_quietly(&self, slot: Arc<ReplySlot<C>>, commands: Vec<C>) -> Option<Waker> {
         // In this order: the thread that leads when the answer is put out has stored its waker, and a later leader
         // looks at the outbox first.
-        self.put_out(Delivery::Commands(slot, commands));
+        self.put_out(Handback::Commands(slot, commands));
         lock(&self.root).clone()
     }
 
@@ -200,7 +199,7 @@ impl<C: Command> Executor<C> {
         threads.alive
     }
 
-    pub(super) fn put_out(&self, delivery: Delivery<C>) {
+    pub(super) fn put_out(&self, delivery: Handback<C>) {
         lock(&self.outbox).push(delivery);
     }
 

@@ -20,23 +20,23 @@ mod asynchronous;
 mod held_wakes;
 mod leaving;
 mod named;
+mod response_sizes;
 mod runtime;
 mod typed;
 
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub use answering::Answering;
 pub use asynchronous::{Asynchronous, asynchronous};
 pub use held_wakes::{hold_wakes, release_wakes, wake_held};
 pub use leaving::{CancelOnDisconnect, cancel_on_disconnect};
 pub use named::{HasName, NamedHandler, named};
+pub use response_sizes::ResponseSizes;
 pub use runtime::{LanguageRuntime, NoRuntime};
 pub use typed::TakesInput;
 
-use crate::budget::SMALL;
 use crate::error::Error;
 use crate::files::{Files, Folder};
 use crate::message::{Headers, IntoAnswer, Request, Response};
@@ -219,34 +219,6 @@ pub struct Function {
     sizes: ResponseSizes,
     /// The route's setting for clients that leave, if it has one.
     pub(crate) cancel_on_disconnect: Option<bool>,
-}
-
-/// The sizes of a handler's answers, from which the size of the next one is estimated.
-#[derive(Debug, Default)]
-pub struct ResponseSizes(AtomicUsize);
-
-impl ResponseSizes {
-    /// Bytes that the next answer may have; 0 while all answers were small.
-    pub(crate) fn expected(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    /// Records the size of an answer. The largest recent size is expected, until some dozens of small answers have
-    /// followed.
-    #[inline]
-    pub(crate) fn learn(&self, size: usize) {
-        let known = self.0.load(Ordering::Relaxed);
-        if size > SMALL || known != 0 {
-            self.learn_more(known, size);
-        }
-    }
-
-    #[cold]
-    fn learn_more(&self, known: usize, size: usize) {
-        let largest = size.max(known - known / 16);
-        // Threads may store at the same time; a lost update only makes the estimate worse.
-        self.0.store(if largest > SMALL { largest } else { 0 }, Ordering::Relaxed);
-    }
 }
 
 impl Function {

@@ -12,7 +12,7 @@ use std::io::IoSlice;
 use std::sync::Arc;
 
 use super::frame::{Frame, FrameError, FrameKind, FrameReader};
-use super::history::{KeepRules, Kept, Ring};
+use super::history::{KeepRules, KeptMessages, Ring};
 use super::queue::{MAX_QUEUE, Position, SeatQueue};
 
 /// Bytes of kept messages that one answer brings at most; older ones are a gap.
@@ -27,7 +27,7 @@ pub struct HubCore {
     seats: Vec<Option<SeatState>>,
     topics: HashMap<Arc<str>, Topic>,
     rules: KeepRules,
-    kept: Kept,
+    kept: KeptMessages,
     next_epoch: u64,
     changed: Vec<SeatNumber>,
 }
@@ -68,7 +68,7 @@ impl HubCore {
             seats: Vec::new(),
             topics: HashMap::new(),
             rules: KeepRules::default(),
-            kept: Kept::default(),
+            kept: KeptMessages::default(),
             next_epoch: seed,
             changed: Vec::new(),
         }

@@ -228,7 +228,8 @@ mod tests {
                 let mut bytes = Vec::new();
                 let frame =
                     Frame { id: 7, epoch: u64::MAX, number, payload: b"payload", ..Frame::new(kind, "raum/ü") };
-                Frame { is_text: number % 2 == 0, has_gap: number % 3 == 0, ..frame }.encode(&mut bytes);
+                Frame { is_text: number.is_multiple_of(2), has_gap: number.is_multiple_of(3), ..frame }
+                    .encode(&mut bytes);
                 bytes
             })
             .collect()

@@ -102,13 +102,13 @@ impl Ring {
 
 /// The account of all rings.
 #[derive(Debug, Default)]
-pub(super) struct Kept {
+pub(super) struct KeptMessages {
     bytes: usize,
     last_stamp: u64,
     by_age: BTreeMap<u64, Arc<str>>,
 }
 
-impl Kept {
+impl KeptMessages {
     /// Keeps a message as the newest one of its topic.
     pub(super) fn add(&mut self, ring: &mut Ring, topic: &Arc<str>, number: u64, frame: Bytes, keep: Keep) {
         self.bytes += if ring.stamp == 0 { TOPIC + topic.len() } else { 0 };

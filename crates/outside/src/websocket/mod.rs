@@ -17,11 +17,12 @@
 //! ```
 
 mod bounds;
-mod bus;
 mod connection;
+mod delivery;
 mod driving;
 mod few;
 mod flush_queue;
+mod joining;
 mod leading;
 mod listening;
 mod message;
@@ -43,15 +44,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use bus::{Bus, BusError, Delivery, Joining, MessageId, NoMessageId};
+pub use delivery::{BusError, Delivery, MessageId, NoMessageId};
 pub(crate) use driving::{FlushStatus, Frames};
 pub(crate) use few::Few;
 pub use message::{Message, WebSocketExit};
 pub use reader::{TopicEvent, TopicReader};
+pub use shared::{Bus, Joining, SessionData, TopicInterest, Topics, WebSocketConnection};
 pub(crate) use shared::{FlushQueue, FrameSink, Room, WebSocketBounds};
-pub use shared::{SessionData, WebSocketConnection};
 pub(crate) use topics::Admission;
-pub use topics::{TopicInterest, Topics};
 pub use wire::WebSocketDriver;
 
 use crate::error::Error;

@@ -21,12 +21,12 @@ pub(super) struct SendQueue {
 /// One frame on its way out.
 struct QueuedFrame {
     frame: Octets,
-    kind: FrameKind,
+    kind: QueuedKind,
 }
 
 /// The kind of a frame: only messages are ever dropped.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum FrameKind {
+enum QueuedKind {
     Message,
     Control,
     Pong,
@@ -46,17 +46,17 @@ impl SendQueue {
     }
 
     pub(super) fn push_message(&mut self, frame: Octets) {
-        self.push(frame, FrameKind::Message);
+        self.push(frame, QueuedKind::Message);
     }
 
     pub(super) fn push_control(&mut self, frame: Octets) {
-        self.push(frame, FrameKind::Control);
+        self.push(frame, QueuedKind::Control);
     }
 
     /// Adds the last frame: no ping is answered behind it.
     pub(super) fn push_close(&mut self, frame: Octets) {
         self.latest_ping = None;
-        self.push(frame, FrameKind::Control);
+        self.push(frame, QueuedKind::Control);
     }
 
     /// Answers a ping. If the pongs are at their bound, the answer follows one of them, unless a later ping replaces
@@ -67,7 +67,7 @@ impl SendQueue {
             return;
         }
         self.pongs += 1;
-        self.push(Octets::control_frame(Opcode::Pong, payload), FrameKind::Pong);
+        self.push(Octets::control_frame(Opcode::Pong, payload), QueuedKind::Pong);
     }
 
     /// The oldest frame.
@@ -84,13 +84,13 @@ impl SendQueue {
 
     /// Drops the oldest message. Returns `false` if there is none.
     pub(super) fn drop_oldest(&mut self) -> bool {
-        let dropped = self.frames.pop_if(|outgoing| outgoing.kind == FrameKind::Message);
+        let dropped = self.frames.pop_if(|outgoing| outgoing.kind == QueuedKind::Message);
         dropped.map(|outgoing| self.leave(outgoing)).is_some()
     }
 
     /// Drops all messages.
     pub(super) fn drop_messages(&mut self) {
-        self.frames.retain(|outgoing| outgoing.kind != FrameKind::Message);
+        self.frames.retain(|outgoing| outgoing.kind != QueuedKind::Message);
         self.cost = self.frames.iter().map(|outgoing| outgoing.frame.cost()).sum();
     }
 
@@ -99,7 +99,7 @@ impl SendQueue {
     }
 
     #[inline]
-    fn push(&mut self, frame: Octets, kind: FrameKind) {
+    fn push(&mut self, frame: Octets, kind: QueuedKind) {
         self.cost += frame.cost();
         self.frames.push(QueuedFrame { frame, kind });
     }
@@ -107,7 +107,7 @@ impl SendQueue {
     #[inline]
     fn leave(&mut self, outgoing: QueuedFrame) -> Octets {
         self.cost -= outgoing.frame.cost();
-        if outgoing.kind == FrameKind::Pong {
+        if outgoing.kind == QueuedKind::Pong {
             self.pong_has_left();
         }
         outgoing.frame

@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::bus::{Delivery, MessageId};
+use super::delivery::{Delivery, MessageId};
 use super::message::Message;
 use super::octets::ENTRY_COST;
 

@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use super::bus::JoiningConnection;
 use super::octets::ENTRY_COST;
-use super::shared::{FlushQueue, Published, Room, Subscribers, WebSocketBounds, WebSocketConnection};
+use super::shared::{
+    FlushQueue, JoiningConnection, Published, Room, Subscribers, WebSocketBounds, WebSocketConnection,
+};
 
 /// Frames that are handed out before other tasks have their turn.
 const SOME: usize = 64;

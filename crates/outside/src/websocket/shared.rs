@@ -1,25 +1,30 @@
-//! The types of connections, rooms and flush queues, which refer to one another.
+//! The types of connections, rooms, flush queues and topics, which refer to one another.
 //!
 //! A connection belongs to a room; a room has its subscribers, which are connections, and the flush queue of its event
-//! loop, in which connections wait. Their functions are in the files of their subjects.
+//! loop, in which connections wait. The topics of a server know its rooms, and the [`Bus`] that carries messages between
+//! processes. Their functions are in the files of their subjects.
 
 use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize};
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, RwLock, Weak};
 use std::task::Waker;
+use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
+use tokio::task::AbortHandle;
 
 use super::WebSocket;
-use super::bus::JoiningConnection;
+use super::delivery::{BusError, MessageId};
 use super::few::Few;
 use super::message::{Message, WebSocketExit};
 use super::queue::SendQueue;
+use super::reader::TopicReader;
 use super::signal::Signal;
 use super::subscriptions::Subscriptions;
-use super::topics::Topics;
 use crate::message::Request;
 use crate::protocol::websocket::{CloseHandshake, Deflater};
 
@@ -155,3 +160,88 @@ pub(crate) struct WebSocketBounds {
 
 /// Called with the configuration key of a bound and a text about its use.
 pub(super) type Complain = dyn Fn(&'static str, &str) + Send + Sync;
+
+/// All topics of a server in this process.
+#[derive(Default)]
+pub struct Topics {
+    pub(super) rooms: RwLock<Vec<Arc<Room>>>,
+    pub(super) readers: RwLock<HashMap<Arc<str>, Vec<Arc<TopicReader>>>>,
+    pub(super) bus: OnceLock<Arc<dyn Bus>>,
+    pub(super) local: OnceLock<fn() -> Arc<dyn Bus>>,
+    pub(super) interests: Mutex<HashMap<Arc<str>, TopicInterest>>,
+}
+
+/// The interest of this process in a topic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TopicInterest {
+    /// Connections that have subscribed.
+    pub subscribers: usize,
+    /// Whether a function of the program listens.
+    pub listens: bool,
+}
+
+/// Carries published messages to every process that serves the topic, this one included.
+pub trait Bus: Send + Sync {
+    /// Begins to carry, with tasks on the event loop of the first reactor if it needs any.
+    ///
+    /// # Errors
+    /// The system is out of descriptors.
+    fn start(self: Arc<Self>, topics: &Arc<Topics>, runtime: &Handle) -> io::Result<Vec<AbortHandle>> {
+        let _ = (topics, runtime); // by default there is nothing to begin
+        Ok(Vec::new())
+    }
+
+    /// Sends a message on its way. Never waits: a message for which there is no room is dropped, and subscribers are
+    /// told that something is missing.
+    fn publish(&self, topics: &Topics, topic: &str, message: &Message);
+
+    /// The same, and waits for the id of the message.
+    ///
+    /// # Errors
+    /// There was no answer in time: the message may have been sent or not.
+    fn publish_and_wait(
+        &self,
+        topics: &Topics,
+        topic: &str,
+        message: &Message,
+        timeout: Duration,
+    ) -> Result<MessageId, BusError>;
+
+    /// This process has this interest in a topic from now on.
+    fn set_interest(&self, topics: &Topics, topic: &str, interest: TopicInterest);
+
+    /// Asks for the messages after this one; the answer is [`Topics::join`]. The interest was set before.
+    fn replay(&self, topics: &Topics, topic: &str, after: MessageId, joining: Joining);
+
+    /// How many connections have subscribed to a topic, in all processes.
+    ///
+    /// # Errors
+    /// There was no answer in time.
+    fn subscribers(&self, topics: &Topics, topic: &str, timeout: Duration) -> Result<usize, BusError>;
+
+    /// Bytes of the longest topic and of the largest message that it carries; `None`: any.
+    fn max_sizes(&self) -> Option<(usize, usize)> {
+        None
+    }
+
+    /// Has the last messages of these topics kept: lines of messages, bytes and pattern.
+    fn keep(&self, topics: &Topics, rules: &str);
+}
+
+/// A subscriber that waits for the messages that it has missed.
+pub struct Joining(pub(super) JoiningSubscriber);
+
+/// The kinds of such subscribers.
+pub(super) enum JoiningSubscriber {
+    Connection { connection: WebSocketConnection, topic: Arc<str>, with_ids: bool },
+    Reader { reader: Arc<TopicReader>, ticket: u64 },
+}
+
+/// A connection, with the frames that it has missed.
+pub(super) struct JoiningConnection {
+    pub(super) connection: WebSocketConnection,
+    pub(super) topic: Arc<str>,
+    pub(super) with_ids: bool,
+    pub(super) missed: Vec<Bytes>,
+    pub(super) has_gap: bool,
+}

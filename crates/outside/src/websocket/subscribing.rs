@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::WhenGap;
-use super::bus::{Joining, JoiningConnection, MessageId};
-use super::shared::WebSocketConnection;
+use super::delivery::MessageId;
+use super::shared::{Joining, JoiningConnection, WebSocketConnection};
 use super::subscriptions::Added;
 use crate::protocol::websocket::Close;
 

@@ -7,24 +7,13 @@
 //! In one process a message goes to the rooms directly, until the program asks for something that needs numbers. Then,
 //! and always with several processes, it goes by a [`Bus`], which numbers it and brings it back.
 
-use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use super::bus::{Bus, Delivery, Joining};
+use super::delivery::Delivery;
 use super::message::Message;
 use super::reader::TopicReader;
-use super::shared::{FlushQueue, Published, Room, WebSocketBounds};
-
-/// All topics of a server in this process.
-#[derive(Default)]
-pub struct Topics {
-    rooms: RwLock<Vec<Arc<Room>>>,
-    readers: RwLock<HashMap<Arc<str>, Vec<Arc<TopicReader>>>>,
-    bus: OnceLock<Arc<dyn Bus>>,
-    local: OnceLock<fn() -> Arc<dyn Bus>>,
-    interests: Mutex<HashMap<Arc<str>, TopicInterest>>,
-}
+use super::shared::{Bus, FlushQueue, Joining, Published, Room, TopicInterest, Topics, WebSocketBounds};
 
 /// Whether there is room for a message that waits to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,15 +24,6 @@ pub(crate) enum Admission {
     Uncounted,
     /// There is none.
     Dropped,
-}
-
-/// The interest of this process in a topic.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TopicInterest {
-    /// Connections that have subscribed.
-    pub subscribers: usize,
-    /// Whether a function of the program listens.
-    pub listens: bool,
 }
 
 impl Topics {

@@ -1,5 +1,6 @@
 //! The hub over real sockets, measured: `make bench-hub`. Latency at 1,000 messages/s with one subscriber for each of
 //! four workers, and messages/s of 100 bytes.
+#![expect(clippy::print_stdout, reason = "a measurement is printed")]
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;

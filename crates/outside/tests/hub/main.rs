@@ -1,4 +1,5 @@
 //! The core of the hub against a simple model, and its bounds: bytes in, bytes out, no socket.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 #[cfg(target_os = "linux")]
 mod bench;

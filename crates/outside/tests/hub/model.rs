@@ -43,7 +43,8 @@ fn run(seed: u64) {
     let mut seats: BTreeMap<usize, TestSeat> = BTreeMap::new();
     let mut topics: BTreeMap<&str, ModelTopic> = BTreeMap::new();
     // For each seat, by the order of its coming: the messages that it has to get, and those that it has.
-    let (mut due, mut taken): (BTreeMap<usize, Vec<(String, String)>>, BTreeMap<usize, Vec<Told>>) = Default::default();
+    let mut due: BTreeMap<usize, Vec<(String, String)>> = BTreeMap::new();
+    let mut taken: BTreeMap<usize, Vec<Told>> = BTreeMap::new();
     let mut last = 0;
     let mut rules = KeepRules::default();
     rules.add("kept*", Keep { messages: KEPT, bytes: usize::MAX });
@@ -73,9 +74,9 @@ fn run(seed: u64) {
                 seats[&key].set_interest(&mut core, topic, count);
                 let model = topics.entry(topic).or_default();
                 if count == 0 {
-                    drop(model.interested.remove(&key))
+                    model.interested.remove(&key);
                 } else {
-                    drop(model.interested.insert(key, count))
+                    model.interested.insert(key, count);
                 }
                 forget_idle(topic, model);
             }

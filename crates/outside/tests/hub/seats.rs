@@ -4,48 +4,48 @@ use outside::hub::{Frame, FrameKind, FrameReader, HubCore, SeatNumber};
 
 /// A frame with memory of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
-    pub kind: FrameKind,
-    pub id: u64,
-    pub epoch: u64,
-    pub number: u64,
-    pub topic: String,
-    pub has_gap: bool,
-    pub payload: Vec<u8>,
+pub(crate) struct Told {
+    pub(crate) kind: FrameKind,
+    pub(crate) id: u64,
+    pub(crate) epoch: u64,
+    pub(crate) number: u64,
+    pub(crate) topic: String,
+    pub(crate) has_gap: bool,
+    pub(crate) payload: Vec<u8>,
 }
 
 impl Told {
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8(self.payload.clone()).unwrap()
     }
 }
 
 /// One seat of a core.
-pub struct TestSeat {
-    pub number: SeatNumber,
+pub(crate) struct TestSeat {
+    pub(crate) number: SeatNumber,
     reader: FrameReader,
 }
 
 impl TestSeat {
-    pub fn new(core: &mut HubCore) -> Self {
+    pub(crate) fn new(core: &mut HubCore) -> Self {
         Self { number: core.add_seat(), reader: FrameReader::default() }
     }
 
-    pub fn send(&self, core: &mut HubCore, frame: Frame<'_>) {
+    pub(crate) fn send(&self, core: &mut HubCore, frame: Frame<'_>) {
         core.receive(self.number, &frame.to_bytes()).unwrap();
     }
 
-    pub fn publish(&self, core: &mut HubCore, topic: &str, text: &str) {
+    pub(crate) fn publish(&self, core: &mut HubCore, topic: &str, text: &str) {
         let frame = Frame { is_text: true, payload: text.as_bytes(), ..Frame::new(FrameKind::Publish, topic) };
         self.send(core, frame);
     }
 
-    pub fn set_interest(&self, core: &mut HubCore, topic: &str, subscribers: u64) {
+    pub(crate) fn set_interest(&self, core: &mut HubCore, topic: &str, subscribers: u64) {
         self.send(core, Frame { number: subscribers, ..Frame::new(FrameKind::Interest, topic) });
     }
 
     /// Takes at most so many bytes of what waits; the frames that are complete.
-    pub fn take(&mut self, core: &mut HubCore, most: usize) -> Vec<Told> {
+    pub(crate) fn take(&mut self, core: &mut HubCore, most: usize) -> Vec<Told> {
         let mut bytes = Vec::new();
         while bytes.len() < most {
             let slices = core.slices(self.number);
@@ -73,7 +73,7 @@ impl TestSeat {
         told
     }
 
-    pub fn take_all(&mut self, core: &mut HubCore) -> Vec<Told> {
+    pub(crate) fn take_all(&mut self, core: &mut HubCore) -> Vec<Told> {
         self.take(core, usize::MAX)
     }
 }

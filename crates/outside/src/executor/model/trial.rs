@@ -12,7 +12,7 @@ use super::command::ThreadFrame;
 use super::ledger::{Handler, Ledger, Place, Silent, Temper};
 use super::lock::lock;
 use super::model_command::{ModelCommand, ModelFunction, NoFrame, OneAtATime};
-use super::pool::PoolLimits;
+use super::pool_queue::PoolLimits;
 use super::sync::{self, Mutex};
 use super::{Executor, Job, ReplySlot};
 use crate::config::AccessLog;

@@ -49,7 +49,7 @@ struct PartialInput {
     head_length: u8,
     /// The unfinished message, if there is one.
     begun: Option<StartedMessage>,
-    frame: Option<Frame>,
+    frame: Option<OpenFrame>,
     utf8: Utf8,
 }
 
@@ -61,7 +61,7 @@ struct StartedMessage {
 
 /// The frame whose payload is being read.
 #[derive(Clone, Copy, Debug)]
-struct Frame {
+struct OpenFrame {
     opcode: Opcode,
     fin: bool,
     mask: [u8; 4],
@@ -93,7 +93,7 @@ impl Receiver {
             return Ok(Some(event));
         }
         let mut part = self.part.take().unwrap_or_default();
-        let mut reading = Reading {
+        let mut reading = ReceiverInput {
             part: &mut part,
             inflater: &mut self.inflater,
             max: self.max_message,
@@ -194,14 +194,14 @@ impl Default for PartialInput {
 }
 
 /// The parts needed to read input that is not one whole message in one frame.
-struct Reading<'r> {
+struct ReceiverInput<'r> {
     part: &'r mut PartialInput,
     inflater: &'r mut Option<Box<Inflater>>,
     max: usize,
     idle_frames: &'r mut u32,
 }
 
-impl Reading<'_> {
+impl ReceiverInput<'_> {
     fn advance<'i>(&mut self, input: &mut &'i mut [u8]) -> Result<Option<ReceivedFrame<'i>>, Failure> {
         loop {
             let mut frame = match self.part.frame.take() {
@@ -250,7 +250,7 @@ impl Reading<'_> {
     }
 
     /// Whether this frame is allowed at its position.
-    fn begin_frame(&mut self, head: &FrameHead) -> Result<Frame, Failure> {
+    fn begin_frame(&mut self, head: &FrameHead) -> Result<OpenFrame, Failure> {
         let &FrameHead { opcode, fin, rsv1, mask, length } = head;
         let starts = match opcode {
             Opcode::Text => Some(MessageKind::Text),
@@ -275,7 +275,7 @@ impl Reading<'_> {
             return Err(Failure::too_big("a message larger than max_message"));
         }
         *self.idle_frames += u32::from(opcode.is_control() || length == 0 && !fin);
-        Ok(Frame { opcode, fin, mask, remaining: length })
+        Ok(OpenFrame { opcode, fin, mask, remaining: length })
     }
 
     /// Bytes of payload that the message may still have on the wire. Incompressible content grows a little.
