@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 import traceback
+from types import FrameType
 from typing import Any
 
 _log = logging.getLogger("outside")
@@ -45,7 +46,7 @@ _next_hanging = 0.0
 
 def _task_stack(task: Any) -> str:
     """The frames of the coroutines that wait for one another, the outermost first."""
-    frames = []
+    frames: list[tuple[FrameType, int]] = []
     waiting = task.get_coro() if task is not None else None
     while waiting is not None and len(frames) < _MOST_FRAMES:
         frame = getattr(waiting, "cr_frame", None) or getattr(waiting, "gi_frame", None)
