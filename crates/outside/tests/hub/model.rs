@@ -38,7 +38,7 @@ fn each_seat_gets_all_that_it_asked_for_in_one_order() {
 }
 
 fn run(seed: u64) {
-    let mut random = Random(seed * 0x9E37_79B9_7F4A_7C15);
+    let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
     let mut core = HubCore::new(seed);
     let mut seats: BTreeMap<usize, TestSeat> = BTreeMap::new();
     let mut topics: BTreeMap<&str, ModelTopic> = BTreeMap::new();
