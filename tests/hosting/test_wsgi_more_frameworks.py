@@ -81,9 +81,10 @@ import django
 from django.conf import settings
 
 if not settings.configured:
-    settings.configure(DEBUG=False, SECRET_KEY="key", ALLOWED_HOSTS=["*"], ROOT_URLCONF=__name__,
-                       CHANNEL_LAYERS={"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}})
+    settings.configure(DEBUG=False, SECRET_KEY="key", ALLOWED_HOSTS=["*"], ROOT_URLCONF=__name__)
     django.setup()
+# The test of Django may have configured the settings of this process: without a layer a consumer has no name of its own.
+settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 from channels.generic.http import AsyncHttpConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.layers import InMemoryChannelLayer
