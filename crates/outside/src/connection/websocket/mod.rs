@@ -9,10 +9,14 @@ mod receive;
 mod socket;
 mod upgrade;
 
+use std::future::Future as _;
 use std::num::NonZeroU64;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
+
+use tokio::task::yield_now;
 
 use crate::connection::buffer::{ReadBuffer, with_scratch};
 use crate::connection::guard::ConnectionGuard;
@@ -281,7 +285,8 @@ impl WebSocketSession {
                 continue;
             }
             if reads >= MOST_READS {
-                context.waker().wake_by_ref();
+                // A task that wakes itself is polled again before the reactor looks at its sockets; this one afterwards.
+                let _ = pin!(yield_now()).poll(context);
                 return Poll::Pending;
             }
             reads += 1;
