@@ -769,7 +769,7 @@ class TopicReader:
 
     def __new__(cls) -> TopicReader: ...
     def take(self, timeout: float | None = None) -> list[tuple[str, str, int, str, Any]] | None:
-        """Waits for news, at most so many seconds; `None` after `end()`."""
+        """Waits for news, at most this number of seconds; `None` after `end()`."""
 
     def end(self) -> None: ...
 

@@ -19,7 +19,7 @@ impl TopicReader {
         Self(Arc::default())
     }
 
-    /// Waits for news, at most so many seconds; `None` after `end()`. Each is `(kind, topic, ticket, id, message)`: kind
+    /// Waits for news, at most this number of seconds; `None` after `end()`. Each is `(kind, topic, ticket, id, message)`: kind
     /// "message", "gap" or "joined", and for the last one `message` is whether something is missing.
     #[pyo3(signature = (timeout=None))]
     fn take<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Option<Vec<Bound<'py, PyAny>>>> {

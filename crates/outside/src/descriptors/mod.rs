@@ -10,7 +10,7 @@ use std::ops::Deref;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Descriptors of higher numbers are not noted; no system gives a process so many by default.
+/// Descriptors of higher numbers are not noted; the usual limits of a process are below that.
 const MOST: usize = 1 << 20;
 
 static OWN: [AtomicU64; MOST / 64] = [const { AtomicU64::new(0) }; MOST / 64];

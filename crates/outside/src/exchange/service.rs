@@ -45,7 +45,7 @@ pub(crate) struct Service {
     pub(crate) handshakes: Handshakes,
     /// The temporary files of request content, of all reactors.
     pub(crate) spools: Arc<Spools>,
-    /// The requests of all reactors, if the process may have only so many.
+    /// Counts the requests of all reactors, if `max_requests` bounds them.
     pub(crate) requests: Option<Arc<RequestCount>>,
 }
 

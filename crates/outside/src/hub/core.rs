@@ -119,7 +119,7 @@ impl HubCore {
         }
     }
 
-    /// Notes that a seat's socket has taken so many of these bytes. Returns whether more wait.
+    /// Notes that a seat's socket has taken this number of bytes. Returns whether more wait.
     pub fn advance(&mut self, seat: SeatNumber, count: usize) -> bool {
         let Some(state) = self.seats.get_mut(seat).and_then(Option::as_mut) else { return false };
         state.queue.advance(count);

@@ -117,7 +117,7 @@ impl SeatQueue {
         slices
     }
 
-    /// Notes that so many of these bytes have been taken.
+    /// Notes that this number of bytes has been taken.
     pub(super) fn advance(&mut self, mut count: usize) {
         while count > 0 {
             let Some(first) = self.entries.front() else { return };

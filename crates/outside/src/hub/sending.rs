@@ -105,7 +105,7 @@ impl Sending {
         self.chunks.front().map_or(&[], |chunk| &chunk[self.sent..])
     }
 
-    /// Notes that the socket has taken so many bytes of [`Sending::next`].
+    /// Notes that the socket has taken this number of bytes of [`Sending::next`].
     pub(super) fn advance(&mut self, count: usize) {
         self.sent += count;
         self.bytes -= count;
