@@ -40,7 +40,7 @@ class Hub:
         self._epoll.unregister(source)
 
     def poll(self, timeout: float | None) -> list[tuple[int, int]]:
-        """Waits so many milliseconds. The descriptors that are ready."""
+        """Waits for this number of milliseconds, or for ever. Returns the descriptors that are ready."""
         ready, complaints = self._loop.wait(timeout)
         for complaint in complaints:
             _log.error("%s", complaint)

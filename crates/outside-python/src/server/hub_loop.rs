@@ -41,7 +41,7 @@ impl HubLoop {
         self.with(|shell| Ok(shell.as_fd().as_raw_fd()))
     }
 
-    /// Waits for this number of seconds, or for ever. Returns the descriptors that are ready, and texts for the log.
+    /// Waits for this number of milliseconds, or for ever. Returns the descriptors that are ready, and texts for the log.
     #[pyo3(signature = (timeout=None))]
     fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<(Vec<RawFd>, Vec<String>)> {
         let timeout = timeout.and_then(|timeout| Duration::try_from_secs_f64(timeout.max(0.0) / 1000.0).ok());

@@ -72,7 +72,7 @@ impl WebSocketBounds {
         self.published.load(Ordering::Relaxed) > 2 * self.little()
     }
 
-    /// The same without so many of these bytes.
+    /// The same if `others` of these bytes do not count.
     pub(super) fn has_much_beside(&self, others: usize) -> bool {
         self.published.load(Ordering::Relaxed).saturating_sub(others) > 2 * self.little()
     }
