@@ -30,7 +30,13 @@ def files_of(pid: int) -> list[str]:
             found.append(os.readlink(f"/proc/{pid}/fd/{name}"))
         except FileNotFoundError:
             pass
-    return [target for target in found if target.startswith("/") and not target.startswith(("/dev/", "/proc/"))]
+    return found
+
+
+def all_open(pid: int, path: str) -> bool:
+    """Whether a process has the file of the download and two nameless ones with content open."""
+    files = files_of(pid)
+    return path in files and sum(name.startswith("/") and name.endswith(" (deleted)") for name in files) >= 2
 
 
 @pytest.fixture
@@ -39,13 +45,12 @@ def busy(tmp_path):
     path = tmp_path / "large.bin"
     path.write_bytes(b"y" * (32 << 20))
     script = Script(str(PROGRAM), str(path))
-    before = len(files_of(script.process.pid))
     with ExitStack() as stack:
         downloading, uploading, holding = (stack.enter_context(Wire(script.address, window=4096)) for _ in range(3))
         downloading.send(request_bytes("/file"))
         uploading.send(request_bytes("/hold", "POST", {"Content-Length": str(8 << 20)}) + CONTENT)
         holding.send(request_bytes("/hold", "POST", body=CONTENT))
-        wait_until(lambda: len(files_of(script.process.pid)) >= before + 3, "the files to be open")
+        wait_until(lambda: all_open(script.process.pid, str(path)), "the files to be open")
         yield script, str(path), holding
         if script.process.poll() is None:
             fetch(script.address, "/release")

@@ -16,14 +16,17 @@ go = threading.Event()
 
 
 def open_files():
-    """What the descriptors of this process lead to, as far as these are files."""
+    """The files that descriptors of this process lead to: the one of `/file` and nameless ones with content.
+
+    A module that another thread imports at this moment is open too: it is no file of the server.
+    """
     found = []
     for name in os.listdir("/proc/self/fd"):
         try:
             target = os.readlink(f"/proc/self/fd/{name}")
         except FileNotFoundError:
             continue
-        if target.startswith("/") and not target.startswith(("/dev/", "/proc/")):
+        if target == sys.argv[1] or (target.startswith("/") and target.endswith(" (deleted)")):
             found.append(target)
     return sorted(found)
 
