@@ -85,9 +85,16 @@ fn with_surrogates<'py>(py: Python<'py>, text: &[u8]) -> PyResult<Option<Bound<'
 /// Whether the text may hold a number that is too large for a float: with an exponent of three digits, or many digits.
 /// Hashes look like such numbers too.
 fn may_hold_infinity(text: &[u8]) -> bool {
-    has_long_exponent(text)
-        // The bytes at distance `MANY` are looked at: a run of at least `MANY` digits covers one of them.
-        || text.iter().skip(MANY - 1).step_by(MANY).any(u8::is_ascii_digit)
+    has_long_exponent(text) || has_many_digits(text)
+}
+
+/// Whether `MANY` digits stand in a row. Of the bytes at distance `MANY` such a run covers one, from which it is followed.
+fn has_many_digits(text: &[u8]) -> bool {
+    (MANY - 1..text.len()).step_by(MANY).any(|at| {
+        let (before, behind) = text.split_at(at);
+        let digits = behind.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        digits > 0 && digits + before.iter().rev().take_while(|byte| byte.is_ascii_digit()).count() >= MANY
+    })
 }
 
 /// Digits of a number from which it may be too large: the largest float has 309, and a short exponent adds 99 at most.

@@ -58,7 +58,7 @@ impl Encoder {
         with_critical_section(dict, || {
             for (key, value) in dict.iter().take(length) {
                 self.member(&key, &value, dict, depth)?;
-                // The value may have run code of the program.
+                // The value, or a key of a derived class, may have run code of the program.
                 if dict.len() != length {
                     return Err(Fault::new(Reason::Changed));
                 }
@@ -232,12 +232,48 @@ fn truth(flag: bool) -> &'static [u8] {
     if flag { b"true" } else { b"false" }
 }
 
-/// A text in quotes.
+/// A text in quotes. Most texts have no byte that needs an escape: they are copied as they are.
 fn write_text(out: &mut Vec<u8>, text: &[u8]) {
     out.reserve(text.len() + 2);
     out.push(b'"');
-    write_escaped(out, text);
+    match has_escape(text) {
+        false => out.extend_from_slice(text),
+        true => write_escaped(out, text),
+    }
     out.push(b'"');
+}
+
+/// Whether a byte of the text stands there only as an escape. Short texts are compared as two numbers that may overlap, long
+/// ones sixteen bytes at once.
+fn has_escape(text: &[u8]) -> bool {
+    if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
+        if text.len() <= 16 {
+            return is_any_escaped(u64::from_le_bytes(*first)) | is_any_escaped(u64::from_le_bytes(*last));
+        }
+        let (chunks, _) = text.as_chunks::<16>();
+        let last = text.last_chunk::<16>().unwrap_or(&[0x20; 16]);
+        return chunks
+            .iter()
+            .chain([last])
+            .any(|chunk| chunk.iter().fold(false, |found, &byte| found | is_escaped(byte)));
+    }
+    if let (Some(&first), Some(&last)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) {
+        return is_any_escaped(u64::from(u32::from_le_bytes(first)) << 32 | u64::from(u32::from_le_bytes(last)));
+    }
+    text.iter().any(|&byte| is_escaped(byte))
+}
+
+/// Whether one of these eight bytes stands in a text only as an escape: for each, the highest bit of a difference is set that
+/// has none in it otherwise.
+const fn is_any_escaped(bytes: u64) -> bool {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES << 7;
+    let quote = bytes ^ (ONES * b'"' as u64);
+    let backslash = bytes ^ (ONES * b'\\' as u64);
+    let below = bytes.wrapping_sub(ONES * 0x20) & !bytes;
+    let quote = quote.wrapping_sub(ONES) & !quote;
+    let backslash = backslash.wrapping_sub(ONES) & !backslash;
+    (below | quote | backslash) & HIGH != 0
 }
 
 fn write_escaped(out: &mut Vec<u8>, mut text: &[u8]) {
