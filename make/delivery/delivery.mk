@@ -1,0 +1,36 @@
+# make wheel          wheels for the CPythons of this machine, in target/wheels; WHEEL="--python 3.13" or "--abi3" chooses
+# make install-check  those wheels in an empty virtual environment of each CPython: installed, served, nothing broken
+# make sdist          the source distribution, in target/wheels
+# make wheel-shares   bytes of the module by feature
+# make crate          the crate as crates.io gets it: its files, and a build from them alone
+# make workflows      actionlint over .github/workflows (part of `make test`)
+# Included by the Makefile of the root, which gives PY, `venv`, `test-tools`.
+
+WHEEL :=
+
+.PHONY: wheel-tools wheel install-check sdist wheel-shares crate workflows
+
+wheel-tools: venv
+	@make/venv.sh $(VENV) "$(CHOSEN)" make/wheel-tools.txt
+
+wheel: wheel-tools ## build wheels
+	@echo "wheel    $(or $(WHEEL),for each CPython found) (some minutes)"
+	@$(PY) make/delivery/wheel.py $(WHEEL)
+
+install-check: venv ## install and serve the wheels
+	@$(PY) make/delivery/install_check.py
+
+sdist: venv ## the source distribution
+	@$(PY) -m maturin sdist --out target/wheels
+
+wheel-shares: venv
+	@$(PY) make/delivery/shares.py
+
+# --allow-dirty: the working tree is what is looked at. A new release is not in the index, so only the crate itself is built.
+crate: ## the crate of crates.io
+	@echo "crate    cargo package"
+	@cargo package --quiet --allow-dirty --package outside
+
+workflows: test-tools
+	@echo "workflow actionlint"
+	@$(VENV)/bin/actionlint -shellcheck= -pyflakes= .github/workflows/*.yml
