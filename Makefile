@@ -27,7 +27,7 @@ BUILT := $(VENV)/.built
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run build check test venv format clippy rust-test tidy stubs docs docs-pages pytest clean
+.PHONY: help run build check test venv format clippy rust-test tidy stubs docs docs-pages site site-versions pytest clean
 
 help: ## the targets
 	@echo "make run     build the release module and serve the quick start on http://127.0.0.1:8080/hello"
@@ -40,7 +40,9 @@ help: ## the targets
 	@echo "make conformance   the Autobahn TestSuite against the WebSocket echo servers, about an hour"
 	@echo "make testssl testssl.sh against the server's TLS, some minutes"
 	@echo "make model   the executor under a checker of schedules, some minutes"
-	@echo "make docs    the site of docs/, in target/site; make docs-pages writes its pages that are made from sources"
+	@echo "make site    the site of docs/, in target/site; make docs-pages writes its pages that are made from sources"
+	@echo "make wheel   wheels for the CPythons of this machine; make install-check tries them; make crate is the crate of crates.io"
+	@echo "make record  RUN=soak runs one of the long runs and records its end for docs/proof.md"
 	@echo "make advisories    asks the RustSec database about the crates, which has to be fetched"
 	@echo "make format  rewrite the sources as rustfmt and ruff want them"
 	@echo "make clean   remove $(VENV) and what was built"
@@ -134,6 +136,15 @@ docs: docs-tools
 docs-pages: venv
 	@$(PY) make/docs/pages.py
 
+site: docs
+
+site-versions: site
+	@$(PY) make/docs/versions.py "$(OUT)"
+
+.PHONY: record
+record: venv
+	@$(PY) make/docs/record.py "$(RUN)" $(if $(COMMAND),--command "$(COMMAND)")
+
 # Last, so that its closing lines are the last thing to be read.
 pytest: build test-tools docs-tools
 	@echo "pytest   tests/"
@@ -148,3 +159,4 @@ clean:
 -include conformance/conformance.mk
 -include testssl/testssl.mk
 -include crates/outside/model.mk
+-include make/delivery/delivery.mk

@@ -26,10 +26,9 @@ sdist: venv ## the source distribution
 wheel-shares: venv
 	@$(PY) make/delivery/shares.py
 
-# --allow-dirty: the working tree is what is looked at. A new release is not in the index, so only the crate itself is built.
-crate: ## the crate of crates.io
-	@echo "crate    cargo package"
-	@cargo package --quiet --allow-dirty --package outside
+crate: venv ## the crate of crates.io
+	@echo "crate    cargo package, as outside-framework (some minutes)"
+	@$(PY) make/delivery/crate.py
 
 workflows: test-tools
 	@echo "workflow actionlint"

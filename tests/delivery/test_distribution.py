@@ -154,3 +154,19 @@ def test_the_workflow_of_releases_is_closed():
     assert targets == {"libc": ["manylinux2014", "musllinux_1_2"], "target": ["x86_64", "aarch64"]}
     published = next(step for step in workflow["jobs"]["pypi"]["steps"] if "gh-action-pypi-publish" in step.get("uses", ""))
     assert published["with"] == {"attestations": True}
+
+
+def test_the_crate_has_its_sources_and_nothing_else():
+    """What crates.io would get: no test, no corpus, nothing of this machine."""
+    listed = run_process([sys.executable, ROOT / "make/delivery/crate.py", "--list"], capture_output=True, text=True, timeout=120)
+    assert listed.returncode == 0, listed.stderr
+    names = listed.stdout.split()
+    assert {"Cargo.toml", "LICENSE", "README.md", "src/lib.rs", "examples/hello.rs"} <= set(names)
+    assert [name for name in names if not name.startswith(("src/", "examples/"))] == ["Cargo.toml", "LICENSE", "README.md"]
+    manifest = tomllib.loads((ROOT / "target/crate/Cargo.toml").read_text("utf-8"))
+    package = manifest["package"]
+    assert (package["name"], manifest["lib"]["name"]) == ("outside-framework", "outside")
+    for wanted in ("description", "license", "repository", "documentation", "readme", "keywords", "categories", "rust-version"):
+        assert package.get(wanted), wanted
+    assert package["metadata"]["docs"]["rs"]["all-features"] is True
+    assert "path" not in str(manifest["dependencies"])
