@@ -24,6 +24,7 @@ SOURCES := Cargo.toml Cargo.lock pyproject.toml rust-toolchain.toml \
 	$(wildcard crates/outside/Cargo.toml crates/outside-cli/Cargo.toml crates/outside-python/Cargo.toml) \
 	$(shell find crates/outside/src crates/outside-cli/src crates/outside-python/src)
 BUILT := $(VENV)/.built
+CORES := $(or $(shell getconf _NPROCESSORS_ONLN 2>/dev/null),2)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -41,7 +42,7 @@ help: ## the targets
 	@echo "make testssl testssl.sh against the server's TLS, some minutes"
 	@echo "make model   the executor under a checker of schedules, some minutes"
 	@echo "make site    the site of docs/, in target/site; make docs-pages writes its pages that are made from sources"
-	@echo "make wheel   wheels for the CPythons of this machine; make install-check tries them; make crate is the crate of crates.io"
+	@echo "make wheel   wheels for the CPythons of this machine; make install-check tries them; make crate packages the crate"
 	@echo "make record  RUN=soak runs one of the long runs and records its end for docs/proof.md"
 	@echo "make advisories    asks the RustSec database about the crates, which has to be fetched"
 	@echo "make format  rewrite the sources as rustfmt and ruff want them"
@@ -66,7 +67,9 @@ venv:
 
 check: format-check ruff clippy tidy rust-test
 
-test: check deny build stubs docs pytest
+# The release module is linked on one core while the other does what needs no module; then the tests, without a build beside them.
+test: test-tools docs-tools
+	@make/test.sh "$(MAKE)" build "format-check ruff deny workflows clippy tidy rust-build types docs" "rust-test stubs pytest"
 
 .PHONY: deny
 deny: test-tools
@@ -94,9 +97,10 @@ format: test-tools
 	@cargo fmt --all
 	@$(PY) -m ruff format --quiet .
 
+# In the profile of the tests: the C code of dependencies is compiled for one of them.
 clippy: venv
 	@echo "clippy   warnings are errors"
-	@cargo clippy --quiet --workspace --all-targets -- -D warnings
+	@cargo clippy --quiet --profile test --workspace --all-targets -- -D warnings
 
 tidy:
 	@echo "tidy     the laws of ARCHITECTURE.md"
@@ -105,6 +109,13 @@ tidy:
 rust-test: venv
 	@echo "rust     tests and documentation examples"
 	@cargo test --quiet --workspace --exclude tidy
+
+# The tests of Rust, and the programs that pytest runs (tests/support/cargo.py).
+.PHONY: rust-build
+rust-build: venv
+	@echo "rust     builds the tests"
+	@cargo test --quiet --workspace --exclude tidy --no-run
+	@cargo build --quiet --profile test --workspace --exclude tidy --bin outside --example bench_server
 
 .PHONY: test-tools
 test-tools: venv
@@ -117,8 +128,12 @@ clients: ## curl, wget and Chromium, where apt-get may be called
 stubs: build test-tools
 	@echo "stubs    python/outside/_outside.pyi against the module"
 	@$(PY) -m mypy.stubtest --mypy-config-file pyproject.toml --ignore-disjoint-bases outside
+
+.PHONY: types
+types: export MYPYPATH := python
+types: test-tools
+	@echo "types    the package, examples/python and tests/types, by mypy and pyright"
 	@$(PY) -m mypy --strict python/outside
-	@echo "types    examples/python and tests/types, by mypy and pyright"
 	@$(PY) -m mypy --strict examples/python
 	@$(PY) -m mypy --strict tests/types
 	@said=$$($(PY) -m basedpyright --level error) || { echo "$$said"; exit 1; }
@@ -147,8 +162,10 @@ record: venv
 
 # Last, so that its closing lines are the last thing to be read.
 pytest: build test-tools docs-tools
-	@echo "pytest   tests/"
-	@$(PY) -m pytest
+	@echo "pytest   tests/, $(CORES) at a time"
+	@$(PY) -m pytest -n $(CORES) --dist loadfile -m "not alone"
+	@echo "pytest   tests/, those that fill the machine or measure it"
+	@$(PY) -m pytest -m alone
 
 clean:
 	@rm -rf $(VENV) target python/outside/*.so

@@ -1,4 +1,4 @@
-"""`make crate`: the engine as crates.io gets it, under the name `outside-framework`, since that registry has another project's `outside`.
+"""`make crate`: the engine as the index of crates gets it, named `outside-framework`, since another project's `outside` is there.
 
 Cargo packages the crate as it is; the manifest of that package gets the other name, and the library keeps its own. The result, in
 target/crate, is built from its files alone, as the registry's users and docs.rs build it. `cargo publish` is run there.

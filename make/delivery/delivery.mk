@@ -2,7 +2,7 @@
 # make install-check  those wheels in an empty virtual environment of each CPython: installed, served, nothing broken
 # make sdist          the source distribution, in target/wheels
 # make wheel-shares   bytes of the module by feature
-# make crate          the crate as crates.io gets it: its files, and a build from them alone
+# make crate          the crate as the index of crates gets it: its files, and a build from them alone
 # make workflows      actionlint over .github/workflows (part of `make test`)
 # Included by the Makefile of the root, which gives PY, `venv`, `test-tools`.
 
@@ -26,7 +26,7 @@ sdist: venv ## the source distribution
 wheel-shares: venv
 	@$(PY) make/delivery/shares.py
 
-crate: venv ## the crate of crates.io
+crate: venv ## the crate of the index
 	@echo "crate    cargo package, as outside-framework (some minutes)"
 	@$(PY) make/delivery/crate.py
 

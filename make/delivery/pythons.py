@@ -1,4 +1,4 @@
-"""The CPythons of this machine that the package supports, and those that it does not, each asked what it is.
+"""The CPythons of this machine that the package supports, and those that it does not.
 
 Looked for: python3.15 to python3.8 on PATH, with and without the `t` of a free-threaded build, and those that pyenv has installed.
 """
@@ -67,7 +67,7 @@ def _candidates() -> list[str]:
 
 
 def ask(path: str) -> Python | None:
-    """What a program says that it is; `None` if it is no released CPython that can make virtual environments."""
+    """The Python that a program is; `None` if it is no released CPython that can make virtual environments."""
     # A shim of pyenv may exist and fail.
     asked = subprocess.run([path, "-I", "-c", _PROBE], capture_output=True, text=True, timeout=60)
     if asked.returncode != 0:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 STANDARD = {"core", "alloc", "std", "hashbrown", "compiler_builtins", "gimli", "addr2line", "rustc_demangle", "miniz_oxide"}
-# Features, by their crates. What is in none of them is the rest of the engine.
+# Features, by their crates. Crates in none of them are listed together.
 FEATURES = {
     "TLS: aws-lc": {"aws_lc_rs", "aws_lc_sys", "aws_lc"},
     "TLS: rustls": {"rustls", "webpki", "rustls_pki_types", "untrusted", "subtle", "zeroize"},

@@ -89,7 +89,7 @@ def environment() -> dict[str, str]:
 
 
 def check(path: Path) -> list[str]:
-    """What is wrong with a wheel."""
+    """The faults of a wheel."""
     faults = []
     if path.stat().st_size > MOST_BYTES:
         faults.append(f"{path.name} has {path.stat().st_size:,} bytes; {MOST_BYTES:,} are allowed")

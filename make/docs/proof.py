@@ -10,11 +10,11 @@ RECORDS = Path("bench/results/runs.json")
 
 HEAD = """# Long runs
 
-What is too long for `make test` is run before a release, and by hand. Each row is the last run that was recorded: `make record RUN=soak` runs
+Runs that are too long for `make test` are made before a release, and by hand. Each row is the last run that was recorded: `make record RUN=soak` runs
 one and writes its row, and a run that fails is recorded as well. How fast the server is beside others:
 `bench/RESULTS.md` in the repository has the figures, with date, commit and machine.
 
-| run | command | what is run | commit | date | minutes | result |
+| run | command | content | commit | date | minutes | result |
 |---|---|---|---|---|---:|---|
 """
 
@@ -23,7 +23,7 @@ class Run(NamedTuple):
     """A run that takes minutes or hours."""
 
     command: str
-    what: str
+    content: str
 
 
 RUNS = {
@@ -36,7 +36,7 @@ RUNS = {
     "fuzz": Run("make fuzz FUZZ_SECONDS=300", "each fuzz target for five minutes"),
     "hosting-all": Run("make hosting-all", "Streamlit, Gradio, Dash and MCP as hosted applications"),
     "install-check": Run("make wheel install-check", "the wheels in an empty environment of each CPython, the quick start served"),
-    "crate": Run("make crate", "the crate built from the files that crates.io gets"),
+    "crate": Run("make crate", "the crate built from the files that the index of crates gets"),
     "bench": Run("make bench", "the comparison with the peers"),
 }
 
@@ -51,8 +51,8 @@ def page(root: Path) -> str:
 
 def _row(name: str, run: Run, record: dict | None) -> str:
     if record is None:
-        return f"| {name} | `{run.command}` | {run.what} | | | | not yet run |\n"
+        return f"| {name} | `{run.command}` | {run.content} | | | | not yet run |\n"
     result = record["result"].replace("|", "\\|")
     return (
-        f"| {name} | `{record['command']}` | {run.what} | {record['commit']} | {record['date']} | {record['minutes']} | {result} |\n"
+        f"| {name} | `{record['command']}` | {run.content} | {record['commit']} | {record['date']} | {record['minutes']} | {result} |\n"
     )

@@ -1,4 +1,4 @@
-"""The distribution is `outside-framework` and the module `outside`: every document says so, and pip tells an old Python what is needed."""
+"""The distribution is `outside-framework` and the module `outside`: every document says so, and pip names the Pythons that it supports."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_the_workflow_of_releases_is_closed():
 
 
 def test_the_crate_has_its_sources_and_nothing_else():
-    """What crates.io would get: no test, no corpus, nothing of this machine."""
+    """The files that the index of crates would get: no test, no corpus, nothing of this machine."""
     listed = run_process([sys.executable, ROOT / "make/delivery/crate.py", "--list"], capture_output=True, text=True, timeout=120)
     assert listed.returncode == 0, listed.stderr
     names = listed.stdout.split()

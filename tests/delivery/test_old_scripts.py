@@ -1,4 +1,4 @@
-"""Programs that were written for 1.5.8 (`tests/programs/old`) run unchanged; the page "From 1.5.8 to 2" says what differs.
+"""Programs that were written for 1.5.8 (`tests/programs/old`) run unchanged; the page "From 1.5.8 to 2" names the differences.
 
 The only change made to them is their port: 8080 becomes 0.
 """

@@ -160,12 +160,13 @@ def test_rust_quick_start_from_another_project(tmp_path: Path):
     (tmp_path / "src/main.rs").write_text(rust.text.replace("8080", "0"), "utf-8")
     manifest = '[package]\nname = "quick-start"\nversion = "0.0.0"\nedition = "2024"\n\n[dependencies]\n'
     manifest += f'outside = {{ path = "{ROOT / "crates/outside"}" }}\n\n[profile.dev]\ndebug = "line-tables-only"\n'
+    manifest += "\n[profile.test]\nopt-level = 1\n\n[profile.test.package.outside]\nopt-level = 0\n"
     (tmp_path / "Cargo.toml").write_text(manifest, "utf-8")
     (tmp_path / "Cargo.lock").write_bytes((ROOT / "Cargo.lock").read_bytes())
     (tmp_path / "rust-toolchain.toml").write_bytes((ROOT / "rust-toolchain.toml").read_bytes())
-    # The target folder of the workspace: crates that the Rust tests have built are not built again.
+    # The target folder and the profile of the Rust tests: crates that they have built are not built again.
     target = ROOT / "target"
-    build = ["cargo", "build", "--quiet", "--offline", "--target-dir", str(target)]
+    build = ["cargo", "build", "--quiet", "--offline", "--profile", "test", "--target-dir", str(target)]
     run_process(build, cwd=tmp_path, check=True, timeout=600)
     with Program([str(target / "debug/quick-start")], tmp_path) as server:
         status, output = curl(f"curl {server.wait_for_url()}/hello")

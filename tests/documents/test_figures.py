@@ -1,6 +1,6 @@
 """Every figure that was measured and that a document tells is in bench/results, with the commit and the day if they are known.
 
-`latest.json` has what `make bench` measured last, `measured.json` what other commands did: a row for each row of a table with a column
+`latest.json` has the figures of the last `make bench`, `measured.json` those of other commands: a row for each row of a table with a column
 "measured", and the figures of speed in running text. `runs.json` has the long runs (docs/proof.md is made from it).
 """
 
@@ -42,7 +42,7 @@ def tables(page: Path) -> Iterator[tuple[list[str], list[list[str]]]]:
 
 
 def measured_rows() -> list[tuple[str, str, str, str]]:
-    """Page, event, what was measured, the command that repeats it."""
+    """Page, event, figure, and the command that repeats it."""
     return [
         (page.relative_to(ROOT).as_posix(), row[0], row[head.index("measured")], row[-1])
         for page in PAGES

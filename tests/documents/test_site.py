@@ -1,6 +1,6 @@
 """The site of docs/: it builds strictly, loads nothing from another host, and its made pages are as their sources say.
 
-Zensical itself finds links and anchors that lead nowhere. Images, and what the built pages load, are looked at here, in Chromium too.
+Zensical itself finds links and anchors that lead nowhere. Images, and the files that the built pages load, are looked at here, in Chromium too.
 """
 
 from __future__ import annotations
@@ -192,7 +192,7 @@ def test_a_long_run_is_recorded_with_its_end():
     assert record.record("make soak", 2, ["boom"], 1.0)["result"] == "FAILED (exit status 2)"
     text = proof.page(ROOT)
     for name, run in proof.RUNS.items():
-        assert f"| {name} | `" in text and run.what in text
+        assert f"| {name} | `" in text and run.content in text
 
 
 def test_made_pages_and_diagrams_are_as_their_sources_say():
