@@ -1,5 +1,6 @@
 # make wheel          wheels for the CPythons of this machine, in target/wheels; WHEEL="--python 3.13" or "--abi3" chooses
-# make install-check  those wheels in an empty virtual environment of each CPython: installed, served, nothing broken
+# make install-check  those wheels in an empty virtual environment of each CPython: installed, served, nothing broken;
+#                     INSTALL=--documents also runs the programs of README, front page and tutorial with a wheel
 # make sdist          the source distribution, in target/wheels
 # make wheel-shares   bytes of the module by feature
 # make crate          the crate as the index of crates gets it: its files, and a build from them alone
@@ -7,6 +8,7 @@
 # Included by the Makefile of the root, which gives PY, `venv`, `test-tools`.
 
 WHEEL :=
+INSTALL :=
 
 .PHONY: wheel-tools wheel install-check sdist wheel-shares crate workflows
 
@@ -18,7 +20,7 @@ wheel: wheel-tools ## build wheels
 	@$(PY) make/delivery/wheel.py $(WHEEL)
 
 install-check: venv ## install and serve the wheels
-	@$(PY) make/delivery/install_check.py
+	@$(PY) make/delivery/install_check.py $(INSTALL)
 
 sdist: venv ## the source distribution
 	@$(PY) -m maturin sdist --out target/wheels

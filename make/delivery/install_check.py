@@ -2,6 +2,9 @@
 
 Each environment installs by name from an index in a folder, without a network. Then pip finds nothing broken, the command tells its
 version, the quick start of the README is served, and ends in order. A Python that is too old is told which are supported.
+
+    make install-check INSTALL=--documents       then also the extra [app], from the public index, in an environment of this Python, and
+                                                 all programs of README, front page and tutorial in it, word by word
 """
 
 from __future__ import annotations
@@ -28,7 +31,9 @@ def main() -> int:
     """Checks every Python, or the one named by `--only`; returns the exit status."""
     parser = argparse.ArgumentParser(prog="make install-check", description=__doc__.partition("\n")[0])
     parser.add_argument("--only", metavar="PATH", help="the one Python to check")
-    only = parser.parse_args().only
+    parser.add_argument("--documents", action="store_true", help="also run the programs of README, front page and tutorial")
+    given = parser.parse_args()
+    only = given.only
     chosen = [pythons.ask(only)] if only else pythons.found()
     wheels = sorted((ROOT / "target/wheels").glob("outside_framework-*.whl"))
     if not wheels:
@@ -46,7 +51,22 @@ def main() -> int:
             except (AssertionError, OSError, subprocess.SubprocessError) as fault:
                 failed, said = True, f"FAILED: {fault}"
             print(f"install  Python {version}: {said}", flush=True)
+        if given.documents and not failed:
+            follow_documents(wheels[0].parent, Path(folder) / "documents")
     return 1 if failed else 0
+
+
+def follow_documents(wheels: Path, folder: Path) -> None:
+    """Installs as the tutorial says, where the wheels lie beside the public index, and runs the programs of the documents."""
+    run([sys.executable, "-m", "venv", str(folder)])
+    python = folder / "bin/python"
+    version = re.search(r'^version = "(.*)"$', (ROOT / "Cargo.toml").read_text("utf-8"), re.MULTILINE)
+    assert version
+    run([str(python), "-m", "pip", "install", "--find-links", str(wheels), f"{NAME}[app]=={version[1]}"], keeps_pip=True)
+    run([str(python), "-m", "pip", "check"])
+    programs = [str(ROOT / "tests/documents/test_documents.py"), "-k", "(server_of or script_of) and (README or index or tutorial)"]
+    run([sys.executable, "-m", "pytest", *programs], folder=ROOT, more={"OUTSIDE_DOCUMENTS_PYTHON": str(python)})
+    print("install  README, front page and tutorial: every program does as it says", flush=True)
 
 
 def check(python: pythons.Python, address: str, folder: Path) -> str:
@@ -96,9 +116,18 @@ def serve(python: Path, folder: Path) -> None:
         process.wait()
 
 
-def run(command: list[str], *, folder: Path | None = None, may_fail: bool = False) -> subprocess.CompletedProcess[str]:
+def run(
+    command: list[str],
+    *,
+    folder: Path | None = None,
+    may_fail: bool = False,
+    keeps_pip: bool = False,
+    more: dict[str, str] | None = None,
+) -> subprocess.CompletedProcess[str]:
     """Runs a command that ends by itself; `AssertionError` has its output."""
-    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600, env=environment())
+    given = {name: value for name, value in os.environ.items() if keeps_pip and name.startswith("PIP_")}
+    environ = environment() | given | (more or {})
+    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600, env=environ)
     assert may_fail or ended.returncode == 0, f"{' '.join(command[1:4])}: {ended.stdout}{ended.stderr}"
     return ended
 

@@ -226,5 +226,24 @@ def test_the_glossary_is_short():
     assert 10 < len(words) <= 25
 
 
+def test_links_of_the_repository_lead_somewhere():
+    """Those of the documents that lie outside the site, to files and their headings."""
+    looked = 0
+    for page in [*ROOT.glob("*.md"), ROOT / "bench/README.md"]:
+        text = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+        for link in re.findall(r"\]\(([^)\s]+)\)", text):
+            if urlsplit(link).scheme:
+                continue
+            name, _, heading = link.partition("#")
+            goal = page.parent / unquote(name) if name else page
+            assert goal.exists(), f"{page.name}: {link}"
+            if heading and goal.suffix == ".md":
+                headings = re.findall(r"^#+ (.*)$", goal.read_text("utf-8"), re.MULTILINE)
+                anchors = {re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in headings}
+                assert heading in anchors, f"{page.name}: {link}"
+            looked += 1
+    assert looked > 30
+
+
 def test_readme_is_short():
     assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 120
