@@ -68,8 +68,9 @@ venv:
 check: format-check ruff clippy tidy rust-test
 
 # The release module is linked on one core while the other does what needs no module; then the tests, without a build beside them.
-test: test-tools docs-tools
-	@make/test.sh "$(MAKE)" build "format-check ruff deny workflows clippy tidy rust-build types docs" "rust-test stubs pytest"
+BESIDE := test-tools docs-tools format-check ruff deny workflows tidy clippy rust-build types docs
+test: venv
+	@make/test.sh "$(MAKE)" build "$(BESIDE)" "rust-test stubs pytest"
 
 .PHONY: deny
 deny: test-tools

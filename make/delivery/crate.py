@@ -26,8 +26,9 @@ MOST_BYTES = 2_000_000
 
 def main() -> int:
     """Makes the folder, then lists or builds the package; returns the exit status."""
-    write()
-    if "--list" in sys.argv[1:]:
+    only_list = "--list" in sys.argv[1:]
+    write(offline=only_list)
+    if only_list:
         print("\n".join(sorted(str(path.relative_to(MADE)) for path in MADE.rglob("*") if path.is_file())))
         return 0
     # The target folder is shared, so that crates are not built again for each package.
@@ -41,11 +42,11 @@ def main() -> int:
     return 0 if size <= MOST_BYTES else 1
 
 
-def write() -> None:
+def write(offline: bool) -> None:
     """Writes the package's files to target/crate."""
-    package = ["cargo", "package", "--quiet", "--allow-dirty", "--offline", "--no-verify", "--package", "outside"]
     target = ROOT / "target/packaged"
-    subprocess.run([*package, "--target-dir", str(target)], check=True, cwd=ROOT)
+    package = ["cargo", "package", "--quiet", "--allow-dirty", "--no-verify", "--package", "outside", "--target-dir", str(target)]
+    subprocess.run([*package, *(["--offline"] if offline else [])], check=True, cwd=ROOT)
     archive = max((target / "package").glob("outside-[0-9]*.crate"), key=os.path.getmtime)
     shutil.rmtree(MADE, ignore_errors=True)
     with tarfile.open(archive) as files:

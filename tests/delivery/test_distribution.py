@@ -135,6 +135,24 @@ def test_mistakes_of_make_wheel_name_what_is_allowed():
         wheel.choose(there[2:], [], True)
 
 
+def test_a_wheel_with_a_fault_is_named(tmp_path: Path, monkeypatch):
+    good = tmp_path / "outside_framework-2.0.0-cp313-cp313-manylinux_2_17_x86_64.whl"
+    names = ["outside/__init__.py", "outside/_outside.pyi", "outside/py.typed", "outside/_outside.abi3.so"]
+    with zipfile.ZipFile(good, "w") as archive:
+        for name in names:
+            archive.writestr(name, name)
+    assert wheel.check(good) == []
+    with zipfile.ZipFile(good, "a") as archive:
+        archive.writestr("tests/secret.py", "")
+        archive.writestr("outside/_outside.cpython-313.so", "")
+    assert [fault.partition(" has ")[2] for fault in wheel.check(good)] == [
+        "2 modules outside/_outside: ['outside/_outside.abi3.so', 'outside/_outside.cpython-313.so']",
+        "files of others: ['tests/secret.py']",
+    ]
+    monkeypatch.setattr(wheel, "MOST_BYTES", 10)
+    assert "10 are allowed" in wheel.check(good)[0]
+
+
 def test_the_workflow_of_releases_is_closed():
     """No right that a job does not need, no action that can be changed, no secret."""
     yaml = pytest.importorskip("yaml")
