@@ -1,8 +1,8 @@
-# make wheel          wheels for the CPythons of this machine, in target/wheels; WHEEL="--python 3.13" or "--abi3" chooses
+# make wheel          wheels for the CPythons of this machine, in target/wheels, and the bytes of each feature;
+#                     WHEEL="--python 3.13" or "--abi3" chooses
 # make install-check  those wheels in an empty virtual environment of each CPython: installed, served, nothing broken;
 #                     INSTALL=--documents also runs the programs of README, front page and tutorial with a wheel
 # make sdist          the source distribution, in target/wheels
-# make wheel-shares   bytes of the module by feature
 # make crate          the crate as the index of crates gets it: its files, and a build from them alone
 # make workflows      actionlint over .github/workflows (part of `make test`)
 # Included by the Makefile of the root, which gives PY, `venv`, `test-tools`.
@@ -10,7 +10,7 @@
 WHEEL :=
 INSTALL :=
 
-.PHONY: wheel-tools wheel install-check sdist wheel-shares crate workflows
+.PHONY: wheel-tools wheel install-check sdist crate workflows
 
 wheel-tools: venv
 	@make/venv.sh $(VENV) "$(CHOSEN)" make/wheel-tools.txt
@@ -24,9 +24,6 @@ install-check: venv ## install and serve the wheels
 
 sdist: venv ## the source distribution
 	@$(PY) -m maturin sdist --out target/wheels
-
-wheel-shares: venv
-	@$(PY) make/delivery/shares.py
 
 crate: venv ## the crate of the index
 	@echo "crate    cargo package, as outside-framework (some minutes)"

@@ -1,19 +1,16 @@
-"""`make wheel-shares`: how many bytes of the module each crate has, and so each feature: a build that keeps its symbols, and nm.
+"""How many bytes of the module each feature has, by the crates of the symbols that nm lists.
 
 A symbol counts for the first crate in its name that is not the standard library. C code is told by the prefixes of its functions. Bytes
-without a symbol (tables, unwinding) are the rest.
+without a symbol (tables of unwinding, nameless constants) are not counted.
 """
 
 from __future__ import annotations
 
 import collections
-import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
 STANDARD = {"core", "alloc", "std", "hashbrown", "compiler_builtins", "gimli", "addr2line", "rustc_demangle", "miniz_oxide"}
 # Features, by their crates. Crates in none of them are listed together.
 FEATURES = {
@@ -36,18 +33,17 @@ FEATURES = {
 C_PREFIXES = (("aws_lc", "aws_lc"), ("ZSTD_", "zstd"), ("HUF_", "zstd"), ("FSE_", "zstd"), ("HIST_", "zstd"), ("COVER_", "zstd"))
 
 
-def main() -> int:
-    """Builds, counts, prints a table in Markdown."""
-    built = ["cargo", "build", "--release", "--locked", "--package", "outside-python", "--features", "pyo3/extension-module"]
-    subprocess.run(built, check=True, cwd=ROOT, env={**os.environ, "CARGO_PROFILE_RELEASE_STRIP": "none"})
-    module = ROOT / "target/release/lib_outside.so"
-    listed = subprocess.run(["nm", "--print-size", "--demangle", str(module)], check=True, capture_output=True, text=True)
-    sizes = count(listed.stdout)
+def table(sizes: collections.Counter[str]) -> str:
+    """A table in Markdown, the largest first."""
     total = sum(sizes.values())
-    print("| part | KB | share |\n|---|---:|---:|")
-    for part, size in sizes.most_common():
-        print(f"| {part} | {size / 1e3:,.0f} | {size / total:.0%} |")
-    return 0
+    rows = "".join(f"| {part} | {size / 1e3:,.0f} | {size / total:.0%} |\n" for part, size in sizes.most_common())
+    return "| part | KB | share |\n|---|---:|---:|\n" + rows
+
+
+def of(module: Path) -> collections.Counter[str]:
+    """Bytes of each feature in a module that has its symbols."""
+    listed = subprocess.run(["nm", "--print-size", "--demangle", str(module)], check=True, capture_output=True, text=True)
+    return count(listed.stdout)
 
 
 def count(listing: str) -> collections.Counter[str]:
@@ -68,6 +64,3 @@ def feature(symbol: str) -> str:
         crate = next((crate for crate in crates if crate not in STANDARD), crates[0] if crates else "")
     return next((name for name, crates in FEATURES.items() if crate in crates), "other crates, and C without a prefix")
 
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -7,19 +7,26 @@
 A wheel for one version is faster than the limited API: the JSON parser writes strings straight into objects of Python only where it
 knows their layout. `cp312-abi3` is there for Pythons that do not exist yet. The C library of this machine is newer than that of
 manylinux2014, as a rule; then zig (the package `ziglang`) links against the old one.
+
+The symbols are taken out of a wheel after the bytes of each feature were counted by them.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
+import collections
+import hashlib
 import os
 import platform
 import subprocess
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
 
 import pythons
+import shares
 
 ROOT = Path(__file__).resolve().parents[2]
 WHEELS = ROOT / "target/wheels"
@@ -41,9 +48,12 @@ def main() -> int:
     before = {path: path.stat().st_mtime_ns for path in WHEELS.glob("*.whl")}
     subprocess.run(build_command(chosen, given.abi3), check=True, cwd=ROOT, env=environment())
     made = [path for path in sorted(WHEELS.glob("*.whl")) if before.get(path) != path.stat().st_mtime_ns]
+    parts = [strip(path) for path in made]
     faults = [fault for path in made for fault in check(path)]
     for path in made:
         print(f"wheel    {path.relative_to(ROOT)}  {path.stat().st_size / 1e6:.1f} MB")
+    if parts:
+        print(shares.table(parts[0]), end="")
     for fault in faults:
         print(f"wheel    {fault}", file=sys.stderr)
     return 1 if faults or not made else 0
@@ -66,7 +76,7 @@ def choose(there: list[pythons.Python], named: list[str], abi3: bool) -> list[py
 
 def build_command(chosen: list[pythons.Python], abi3: bool) -> list[str]:
     """The command of maturin."""
-    command = [sys.executable, "-m", "maturin", "build", "--release", "--locked", "--out", str(WHEELS)]
+    command = [sys.executable, "-m", "maturin", "build", "--release", "--locked", "--strip", "false", "--out", str(WHEELS)]
     if sys.platform == "linux":
         command += ["--compatibility", "manylinux2014"]
         if glibc() > OLD_GLIBC:
@@ -88,6 +98,37 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name != "PYO3_PYTHON"} | {"PATH": path}
 
 
+def strip(path: Path) -> collections.Counter[str]:
+    """Takes the symbols out of a wheel's module; returns the bytes that each feature had."""
+    with tempfile.TemporaryDirectory() as folder:
+        with zipfile.ZipFile(path) as wheel:
+            entries = [(entry, wheel.read(entry)) for entry in wheel.infolist()]
+        name, content = next((entry.filename, content) for entry, content in entries if is_module(entry.filename))
+        module = Path(folder) / Path(name).name
+        module.write_bytes(content)
+        sizes = shares.of(module)
+        subprocess.run(["strip", "-x" if sys.platform == "darwin" else "--strip-all", str(module)], check=True)
+        stripped = module.read_bytes()
+    digest = base64.urlsafe_b64encode(hashlib.sha256(stripped).digest()).rstrip(b"=").decode()
+    line = f"{name},sha256={digest},{len(stripped)}"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as wheel:
+        for entry, old in entries:
+            if entry.filename == name:
+                old = stripped
+            elif entry.filename.endswith(".dist-info/RECORD"):
+                lines = old.decode("utf-8").splitlines()
+                old = "".join(f"{line if kept.startswith(f'{name},') else kept}\n" for kept in lines).encode("utf-8")
+            # The entry has the mode of the file.
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            wheel.writestr(entry, old)
+    return sizes
+
+
+def is_module(name: str) -> bool:
+    """Whether a file of a wheel is the compiled module."""
+    return name.startswith("outside/_outside.") and name.endswith(".so")
+
+
 def check(path: Path) -> list[str]:
     """The faults of a wheel."""
     faults = []
@@ -95,7 +136,7 @@ def check(path: Path) -> list[str]:
         faults.append(f"{path.name} has {path.stat().st_size:,} bytes; {MOST_BYTES:,} are allowed")
     with zipfile.ZipFile(path) as wheel:
         names = wheel.namelist()
-    modules = [name for name in names if name.startswith("outside/_outside.") and name.endswith(".so")]
+    modules = [name for name in names if is_module(name)]
     if len(modules) != 1:
         faults.append(f"{path.name} has {len(modules)} modules outside/_outside: {modules}")
     for needed in ("outside/py.typed", "outside/_outside.pyi", "outside/__init__.py"):

@@ -153,6 +153,26 @@ def test_a_wheel_with_a_fault_is_named(tmp_path: Path, monkeypatch):
     assert "10 are allowed" in wheel.check(good)[0]
 
 
+def test_bytes_count_for_the_feature_of_their_crate():
+    import shares
+
+    listing = """
+0000000000000010 0000000000000400 t <outside::protocol::http1::Codec as core::fmt::Debug>::fmt
+0000000000000020 0000000000000100 t core::ptr::drop_in_place<rustls::conn::Connection>
+0000000000000030 0000000000000200 T aws_lc_0_42_0_EVP_sha256
+0000000000000040 0000000000000080 t ZSTD_compressBlock_fast
+0000000000000050 0000000000000040 t std::rt::lang_start
+                 U malloc
+"""
+    assert shares.count(listing) == {
+        "the engine": 0x400,
+        "TLS: rustls": 0x100,
+        "TLS: aws-lc": 0x200,
+        "zstd": 0x80,
+        "standard library": 0x40,
+    }
+
+
 def test_the_workflow_of_releases_is_closed():
     """No right that a job does not need, no action that can be changed, no secret."""
     yaml = pytest.importorskip("yaml")
