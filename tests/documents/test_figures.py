@@ -118,13 +118,13 @@ def test_every_speed_in_the_documents_was_measured():
         assert any(f"{value / scale:.{places}f}" == digits for value in figures), f"{page}: {figure} is in no result"
 
 
-@pytest.mark.parametrize("name", ["hello", "json", "sleep10", "rust-hello", "rust-pipelined"])
+@pytest.mark.parametrize("name", sorted(path.stem for path in RESULTS.glob("*.svg")))
 def test_a_chart_shows_the_last_bench(name: str):
     """The figure beside each bar."""
     drawn = (RESULTS / f"{name}.svg").read_text("utf-8")
     rows = LATEST["summaries"][name]["rows"]
-    shown = {text for text in re.findall(r">([\d.]+ k|[\d.]+)</text>", drawn)}
+    shown = {text for text in re.findall(r">([\d.]+(?: [kM])?)</text>", drawn)}
     for key, row in rows.items():
         rate = row["requests_per_cpu_second"]
-        forms = {f"{rate:.0f}", f"{rate:.1f}", f"{rate / 1e3:.0f} k", f"{rate / 1e3:.1f} k"}
+        forms = {f"{rate:.0f}", f"{rate:.1f}", f"{rate / 1e3:.0f} k", f"{rate / 1e3:.1f} k", f"{rate / 1e6:.1f} M", f"{rate / 1e6:.2f} M"}
         assert forms & shown, f"{name}: {key} has {rate:.0f}, the chart shows {sorted(shown)}"
