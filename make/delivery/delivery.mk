@@ -17,7 +17,7 @@ wheel-tools: venv
 
 wheel: wheel-tools ## build wheels
 	@echo "wheel    $(or $(WHEEL),for each CPython found) (some minutes)"
-	@$(PY) make/delivery/wheel.py $(WHEEL)
+	@$(PY) make/delivery/build_wheel.py $(WHEEL)
 
 install-check: venv ## install and serve the wheels
 	@$(PY) make/delivery/install_check.py $(INSTALL)

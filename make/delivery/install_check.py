@@ -19,7 +19,7 @@ import tempfile
 import urllib.request
 from pathlib import Path
 
-import index
+import folder_index
 import pythons
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,7 +41,7 @@ def main() -> int:
         return 1
     failed = False
     with tempfile.TemporaryDirectory(prefix="install-check-") as folder:
-        address = index.write(Path(folder), wheels)
+        address = folder_index.write(Path(folder), wheels)
         for python in chosen:
             if python is None:
                 raise SystemExit(f"install-check: {only} is no released CPython that can make a virtual environment")

@@ -19,11 +19,11 @@ if sys.version_info >= (3, 11):
 else:
     tomllib = pytest.importorskip("tomli")
 
-sys.path.insert(0, str(ROOT / "make/delivery"))
+sys.path.append(str(ROOT / "make/delivery"))
 
-import index
+import build_wheel
+import folder_index
 import pythons
-import wheel
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -86,7 +86,7 @@ def test_pip_says_which_pythons_are_supported(tmp_path: Path):
     older = [python for python in pythons.found() if python.version < (3, 10)]
     if not older:
         pytest.skip("this machine has no Python older than 3.10")
-    address = index.write(tmp_path, [empty_wheel(tmp_path)])
+    address = folder_index.write(tmp_path, [empty_wheel(tmp_path)])
     asked = [older[0].path, "-m", "pip", "--isolated", "install", "--no-cache-dir", "--target", str(tmp_path / "there")]
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "PYTHON"))}
     ended = run_process(
@@ -128,11 +128,11 @@ def test_mistakes_of_make_wheel_name_what_is_allowed():
         pythons.Python("/d", (3, 9, 0), False),
     ]
     with pytest.raises(SystemExit, match=r"--python 3\.8: this machine has 3\.13, 3\.11$"):
-        wheel.choose(there, ["3.8"], False)
-    assert [python.path for python in wheel.choose(there, [], False)] == ["/a", "/c"]
-    assert [python.path for python in wheel.choose(there, [], True)] == ["/a"]
+        build_wheel.choose(there, ["3.8"], False)
+    assert [python.path for python in build_wheel.choose(there, [], False)] == ["/a", "/c"]
+    assert [python.path for python in build_wheel.choose(there, [], True)] == ["/a"]
     with pytest.raises(SystemExit, match="no suitable CPython"):
-        wheel.choose(there[2:], [], True)
+        build_wheel.choose(there[2:], [], True)
 
 
 def test_a_wheel_with_a_fault_is_named(tmp_path: Path, monkeypatch):
@@ -141,16 +141,16 @@ def test_a_wheel_with_a_fault_is_named(tmp_path: Path, monkeypatch):
     with zipfile.ZipFile(good, "w") as archive:
         for name in names:
             archive.writestr(name, name)
-    assert wheel.check(good) == []
+    assert build_wheel.check(good) == []
     with zipfile.ZipFile(good, "a") as archive:
         archive.writestr("tests/secret.py", "")
         archive.writestr("outside/_outside.cpython-313.so", "")
-    assert [fault.partition(" has ")[2] for fault in wheel.check(good)] == [
+    assert [fault.partition(" has ")[2] for fault in build_wheel.check(good)] == [
         "2 modules outside/_outside: ['outside/_outside.abi3.so', 'outside/_outside.cpython-313.so']",
         "files of others: ['tests/secret.py']",
     ]
-    monkeypatch.setattr(wheel, "MOST_BYTES", 10)
-    assert "10 are allowed" in wheel.check(good)[0]
+    monkeypatch.setattr(build_wheel, "MOST_BYTES", 10)
+    assert "10 are allowed" in build_wheel.check(good)[0]
 
 
 def test_bytes_count_for_the_feature_of_their_crate():
