@@ -24,10 +24,11 @@ SOURCES := Cargo.toml Cargo.lock pyproject.toml rust-toolchain.toml \
 	$(wildcard crates/outside/Cargo.toml crates/outside-cli/Cargo.toml crates/outside-python/Cargo.toml) \
 	$(shell find crates/outside/src crates/outside-cli/src crates/outside-python/src)
 BUILT := $(VENV)/.built
+CORES := $(or $(shell getconf _NPROCESSORS_ONLN 2>/dev/null),2)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run build check test venv format clippy rust-test tidy stubs docs docs-pages pytest clean
+.PHONY: help run build check test venv format clippy rust-test tidy stubs docs docs-pages site site-versions pytest clean
 
 help: ## the targets
 	@echo "make run     build the release module and serve the quick start on http://127.0.0.1:8080/hello"
@@ -40,7 +41,9 @@ help: ## the targets
 	@echo "make conformance   the Autobahn TestSuite against the WebSocket echo servers, about an hour"
 	@echo "make testssl testssl.sh against the server's TLS, some minutes"
 	@echo "make model   the executor under a checker of schedules, some minutes"
-	@echo "make docs    the site of docs/, in target/site; make docs-pages writes its pages that are made from sources"
+	@echo "make site    the site of docs/, in target/site; make docs-pages writes its pages that are made from sources"
+	@echo "make wheel   wheels for the CPythons of this machine; make install-check tries them; make crate packages the crate"
+	@echo "make record  RUN=soak runs one of the long runs and records its end for docs/proof.md"
 	@echo "make advisories    asks the RustSec database about the crates, which has to be fetched"
 	@echo "make format  rewrite the sources as rustfmt and ruff want them"
 	@echo "make clean   remove $(VENV) and what was built"
@@ -64,7 +67,10 @@ venv:
 
 check: format-check ruff clippy tidy rust-test
 
-test: check deny build stubs docs pytest
+# The release module is linked on one core while the other does what needs no module; then the tests, without a build beside them.
+BESIDE := test-tools docs-tools format-check ruff deny workflows tidy clippy rust-build types docs
+test: venv
+	@make/test.sh "$(MAKE)" build "$(BESIDE)" "rust-test stubs pytest"
 
 .PHONY: deny
 deny: test-tools
@@ -92,9 +98,10 @@ format: test-tools
 	@cargo fmt --all
 	@$(PY) -m ruff format --quiet .
 
+# In the profile of the tests: the C code of dependencies is compiled for one of them.
 clippy: venv
 	@echo "clippy   warnings are errors"
-	@cargo clippy --quiet --workspace --all-targets -- -D warnings
+	@cargo clippy --quiet --profile test --workspace --all-targets -- -D warnings
 
 tidy:
 	@echo "tidy     the laws of ARCHITECTURE.md"
@@ -103,6 +110,13 @@ tidy:
 rust-test: venv
 	@echo "rust     tests and documentation examples"
 	@cargo test --quiet --workspace --exclude tidy
+
+# The tests of Rust, and the programs that pytest runs (tests/support/cargo.py).
+.PHONY: rust-build
+rust-build: venv
+	@echo "rust     builds the tests"
+	@cargo test --quiet --workspace --exclude tidy --no-run
+	@cargo build --quiet --profile test --workspace --exclude tidy --bin outside --example bench_server
 
 .PHONY: test-tools
 test-tools: venv
@@ -115,8 +129,12 @@ clients: ## curl, wget and Chromium, where apt-get may be called
 stubs: build test-tools
 	@echo "stubs    python/outside/_outside.pyi against the module"
 	@$(PY) -m mypy.stubtest --mypy-config-file pyproject.toml --ignore-disjoint-bases outside
+
+.PHONY: types
+types: export MYPYPATH := python
+types: test-tools
+	@echo "types    the package, examples/python and tests/types, by mypy and pyright"
 	@$(PY) -m mypy --strict python/outside
-	@echo "types    examples/python and tests/types, by mypy and pyright"
 	@$(PY) -m mypy --strict examples/python
 	@$(PY) -m mypy --strict tests/types
 	@said=$$($(PY) -m basedpyright --level error) || { echo "$$said"; exit 1; }
@@ -134,10 +152,21 @@ docs: docs-tools
 docs-pages: venv
 	@$(PY) make/docs/pages.py
 
+site: docs
+
+site-versions: site
+	@$(PY) make/docs/versions.py "$(OUT)"
+
+.PHONY: record
+record: venv
+	@$(PY) make/docs/record.py "$(RUN)" $(if $(COMMAND),--command "$(COMMAND)")
+
 # Last, so that its closing lines are the last thing to be read.
 pytest: build test-tools docs-tools
-	@echo "pytest   tests/"
-	@$(PY) -m pytest
+	@echo "pytest   tests/, $(CORES) at a time"
+	@$(PY) -m pytest -n $(CORES) --dist loadfile -m "not alone"
+	@echo "pytest   tests/, those that fill the machine or measure it"
+	@$(PY) -m pytest -m alone
 
 clean:
 	@rm -rf $(VENV) target python/outside/*.so
@@ -148,3 +177,4 @@ clean:
 -include conformance/conformance.mk
 -include testssl/testssl.mk
 -include crates/outside/model.mk
+-include make/delivery/delivery.mk

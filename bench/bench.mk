@@ -9,6 +9,7 @@
 
 bench: build ## compare with the peers
 	@$(PY) bench/run.py $(BENCH)
+	@$(PY) make/docs/pages.py
 
 bench-count: build ## count instructions
 	@$(PY) bench/count.py $(if $(REV),--rev "$(REV)") $(COUNT)

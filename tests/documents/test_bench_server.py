@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from support.cargo import built
 from support.certificates import certificate
-from support.harness import ROOT, Script
+from support.harness import Script
 from support.subprocesses import run_process
 
 pytestmark = [pytest.mark.timeout(700), pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")]
@@ -16,21 +17,7 @@ pytestmark = [pytest.mark.timeout(700), pytest.mark.skipif(not shutil.which("cur
 
 @pytest.fixture(scope="module")
 def server() -> str:
-    target = ROOT / "target"
-    build = [
-        "cargo",
-        "build",
-        "--quiet",
-        "--offline",
-        "--package",
-        "outside",
-        "--example",
-        "bench_server",
-        "--target-dir",
-        str(target),
-    ]
-    run_process(build, cwd=ROOT, check=True, timeout=600)
-    return str(target / "debug/examples/bench_server")
+    return str(built() / "examples/bench_server")
 
 
 def start(server: str, folder: Path, *arguments: str) -> Script:

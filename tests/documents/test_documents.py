@@ -11,6 +11,7 @@ documentation tests of the crate; the first one of docs/guide/rust.md is also bu
 from __future__ import annotations
 
 import ast
+import os
 import re
 import shlex
 import shutil
@@ -24,6 +25,8 @@ from support.documents import Block, Program, blocks, commands, curl, follow, ma
 from support.harness import ROOT
 from support.subprocesses import run_process
 
+# The Python that runs the programs: `make install-check INSTALL=--documents` names one in which a wheel was installed.
+INTERPRETER = os.environ.get("OUTSIDE_DOCUMENTS_PYTHON", sys.executable)
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PYTHON = [(block, after) for path in DOCUMENTS for block, after in follow(blocks(path), "python")]
 SERVERS = [(block, after) for block, after in PYTHON if after and after.language == "console"]
@@ -45,9 +48,9 @@ def test_server_of_the_documents(block: Block, after: Block, tmp_path: Path):
     write_files(block, DOCUMENTS, tmp_path)
     skip_without_packages(block.text)
     if "localhost.pem" in block.text:
-        write = [sys.executable, "-m", "outside", "cert", "localhost"]
+        write = [INTERPRETER, "-m", "outside", "cert", "localhost"]
         run_process(write, cwd=tmp_path, check=True, capture_output=True, timeout=30)
-    with Program([sys.executable, str(program)], tmp_path) as server:
+    with Program([INTERPRETER, str(program)], tmp_path) as server:
         address = server.wait_for_url()
         for command, expected in commands(after.text, address):
             status, output = curl(command, tmp_path)
@@ -64,7 +67,7 @@ def test_script_of_the_documents(block: Block, after: Block | None, tmp_path: Pa
     program.write_text(block.text, "utf-8")
     write_files(block, DOCUMENTS, tmp_path)
     skip_without_packages(block.text)
-    ended = run_process([sys.executable, str(program)], cwd=tmp_path, capture_output=True, text=True, timeout=30)
+    ended = run_process([INTERPRETER, str(program)], cwd=tmp_path, capture_output=True, text=True, timeout=30)
     assert ended.returncode == 0, ended.stderr
     if after:
         assert ended.stdout.strip() == after.text.strip()
@@ -160,12 +163,13 @@ def test_rust_quick_start_from_another_project(tmp_path: Path):
     (tmp_path / "src/main.rs").write_text(rust.text.replace("8080", "0"), "utf-8")
     manifest = '[package]\nname = "quick-start"\nversion = "0.0.0"\nedition = "2024"\n\n[dependencies]\n'
     manifest += f'outside = {{ path = "{ROOT / "crates/outside"}" }}\n\n[profile.dev]\ndebug = "line-tables-only"\n'
+    manifest += "\n[profile.test]\nopt-level = 1\n\n[profile.test.package.outside]\nopt-level = 0\n"
     (tmp_path / "Cargo.toml").write_text(manifest, "utf-8")
     (tmp_path / "Cargo.lock").write_bytes((ROOT / "Cargo.lock").read_bytes())
     (tmp_path / "rust-toolchain.toml").write_bytes((ROOT / "rust-toolchain.toml").read_bytes())
-    # The target folder of the workspace: crates that the Rust tests have built are not built again.
+    # The target folder and the profile of the Rust tests: crates that they have built are not built again.
     target = ROOT / "target"
-    build = ["cargo", "build", "--quiet", "--offline", "--target-dir", str(target)]
+    build = ["cargo", "build", "--quiet", "--offline", "--profile", "test", "--target-dir", str(target)]
     run_process(build, cwd=tmp_path, check=True, timeout=600)
     with Program([str(target / "debug/quick-start")], tmp_path) as server:
         status, output = curl(f"curl {server.wait_for_url()}/hello")

@@ -1,20 +1,25 @@
 """The site of docs/: it builds strictly, loads nothing from another host, and its made pages are as their sources say.
 
-Zensical itself finds links and anchors that lead nowhere. Images, and what the built pages load, are looked at here.
+Zensical itself finds links and anchors that lead nowhere. Images, and the files that the built pages load, are looked at here, in Chromium too.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import sys
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from outside import Folder
+from support.browser import PICTURES, Tab, chromium, devtools, needs_chromium
+from support.harness import wait_until
 from support.subprocesses import run_process
 
 ROOT = next(folder for folder in Path(__file__).parents if (folder / "zensical.toml").exists())
@@ -73,6 +78,8 @@ def test_pages_load_nothing_from_another_host(site: Path):
         assert loaded
         foreign = [(tag, value) for tag, value in loaded if urlsplit(value).netloc]
         assert not foreign, page
+        # Scripts have addresses of hosts that only features of other sites ask; a page that does name them would show here.
+        assert not re.search(r"fonts\.(googleapis|gstatic)|unpkg\.com|jsdelivr|googletagmanager", page.read_text("utf-8")), page
     for style in site.rglob("*.css"):
         assert not re.search(r"url\(['\"]?(https?:)?//|@import", style.read_text("utf-8")), style
 
@@ -91,6 +98,101 @@ def test_every_link_and_image_leads_somewhere(site: Path):
             assert goal.exists(), f"{page.relative_to(site)}: <{tag}> {value}"
             if parts.fragment and tag == "a" and goal in pages and not parts.fragment.startswith("__"):
                 assert unquote(parts.fragment) in pages[goal].ids, f"{page.relative_to(site)}: {value}"
+
+
+@pytest.fixture
+def shown(site: Path, serve, tmp_path: Path) -> Iterator[tuple[Tab, str]]:
+    """A tab of Chromium, and the address of the site."""
+    running = serve({"/": Folder(str(site))})
+    address = "http://{}:{}/".format(*running.address)
+    with chromium("--remote-debugging-port=0", "about:blank") as process:
+        yield Tab(devtools(process), address + "index.html"), address
+
+
+def go(tab: Tab, address: str) -> None:
+    """Loads a page, to its last picture."""
+    tab.call("Page.navigate", url=address)
+    wait_until(lambda: tab.evaluate(f"document.readyState == 'complete' && location.href == '{address}'"), address)
+
+
+@needs_chromium
+def test_pages_fit_a_desktop_and_a_phone_in_both_schemes(shown: tuple[Tab, str], tmp_path: Path):
+    tab, address = shown
+    for name in ("index", "proof", "reference/python", "reference/configuration", "deploy/limits", "internals/index"):
+        go(tab, f"{address}{name}.html")
+        for scheme in ("light", "dark"):
+            for kind, width, height in (("phone", 390, 844), ("desktop", 1280, 800)):
+                picture = Path(PICTURES or tmp_path) / f"site-{name.replace('/', '-')}-{kind}-{scheme}.png"
+                assert len(tab.picture(picture, width, height, scheme)) > 5_000, "an empty page packs to less"
+                assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name} is wider than a {kind}"
+        loaded = tab.evaluate("performance.getEntriesByType('resource').map(entry => entry.name)")
+        assert loaded and all(one.startswith(address) for one in loaded), loaded
+
+
+@needs_chromium
+def test_the_front_page_has_the_chart_of_the_scheme(shown: tuple[Tab, str]):
+    tab, address = shown
+    go(tab, address + "index.html")
+    there = "[...document.querySelectorAll('img[src*=hello-]')].filter(one => one.offsetParent).map(one => one.naturalWidth > 0)"
+    assert tab.evaluate(there) == [True]
+    assert len(tab.texts("pre code")) >= 6
+
+
+@needs_chromium
+def test_the_search_finds_a_page(shown: tuple[Tab, str]):
+    tab, address = shown
+    go(tab, address + "index.html")
+    tab.evaluate("document.getElementById('__search').click()")
+    wait_until(lambda: tab.evaluate("!!document.querySelector('input[type=search], input[name=query], .md-search__input, dialog input')"))
+    field = "document.querySelector('input[type=search], input[name=query], .md-search__input, dialog input')"
+    tab.evaluate(f"{field}.focus()")
+    tab.call("Input.insertText", text="drain_delay")
+    wait_until(lambda: "processes.html" in tab.evaluate("document.body.innerHTML.split('drain_delay').slice(1).join('')"), "results")
+
+
+@needs_chromium
+def test_pages_are_read_without_a_script(shown: tuple[Tab, str]):
+    tab, address = shown
+    tab.call("Emulation.setScriptExecutionDisabled", value=True)
+    go(tab, address + "deploy/processes.html")
+    assert any("config[\"processes\"]" in text for text in tab.texts("pre"))
+    assert "Health" in tab.texts("h2")[3]
+    links = tab.evaluate("[...document.querySelectorAll('nav a[href$=\"systemd.html\"]')].filter(one => one.offsetParent).length")
+    assert links >= 1, "no navigation without a script"
+
+
+def test_the_site_names_its_version(site: Path):
+    manifest = (ROOT / "Cargo.toml").read_text("utf-8")
+    version = re.search(r'^version = "(.*)"$', manifest, re.MULTILINE)[1]
+    assert f"outside {version}" in (site / "index.html").read_text("utf-8")
+
+
+def test_versions_lie_side_by_side(tmp_path: Path):
+    sys.path.append(str(ROOT / "make/docs"))
+    import versions
+
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site/index.html").write_text("a page")
+    for name in ("2.0", "2.10", "2.9", "2.9"):
+        versions.lay(tmp_path / "site", tmp_path / "out", name)
+    listed = json.loads((tmp_path / "out/versions.json").read_text("utf-8"))
+    assert [one["version"] for one in listed] == ["2.10", "2.9", "2.0"]
+    assert [one["aliases"] for one in listed] == [["latest"], [], []]
+    assert '<a href="2.10/index.html">' in (tmp_path / "out/index.html").read_text("utf-8")
+    assert versions.version('[workspace.package]\nversion = "2.3.1"\n') == "2.3"
+
+
+def test_a_long_run_is_recorded_with_its_end():
+    sys.path.append(str(ROOT / "make/docs"))
+    import proof
+    import record
+
+    row = record.record("make soak", 0, ["collected", "=== 41 passed in 613.2s ===", "done"], 613.2)
+    assert (row["minutes"], row["result"]) == (10, "passed: 41 passed in 613.2s")
+    assert record.record("make soak", 2, ["boom"], 1.0)["result"] == "FAILED (exit status 2)"
+    text = proof.page(ROOT)
+    for name, run in proof.RUNS.items():
+        assert f"| {name} | `" in text and run.content in text
 
 
 def test_made_pages_and_diagrams_are_as_their_sources_say():
@@ -122,6 +224,25 @@ def test_the_glossary_is_short():
     page = (DOCS / "internals/index.md").read_text("utf-8")
     words = re.findall(r"^\| (?!word|-)([\w ]+) \|", page, re.MULTILINE)
     assert 10 < len(words) <= 25
+
+
+def test_links_of_the_repository_lead_somewhere():
+    """Those of the documents that lie outside the site, to files and their headings."""
+    looked = 0
+    for page in [*ROOT.glob("*.md"), ROOT / "bench/README.md"]:
+        text = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+        for link in re.findall(r"\]\(([^)\s]+)\)", text):
+            if urlsplit(link).scheme:
+                continue
+            name, _, heading = link.partition("#")
+            goal = page.parent / unquote(name) if name else page
+            assert goal.exists(), f"{page.name}: {link}"
+            if heading and goal.suffix == ".md":
+                headings = re.findall(r"^#+ (.*)$", goal.read_text("utf-8"), re.MULTILINE)
+                anchors = {re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in headings}
+                assert heading in anchors, f"{page.name}: {link}"
+            looked += 1
+    assert looked > 30
 
 
 def test_readme_is_short():

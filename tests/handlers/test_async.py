@@ -11,6 +11,7 @@ import pytest
 
 from outside import Response
 from support.harness import Script
+from support.names import steady
 from support.wire import Wire, request_bytes
 
 
@@ -25,7 +26,7 @@ from support.wire import Wire, request_bytes
         (5, 500, None),
         (Response(201, {}, "r"), 201, b"r"),
     ],
-    ids=repr,
+    ids=steady,
 )
 def test_returns_are_converted_alike(serve, value, status, body):
     async def handler(request):

@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from outside import Response
+from support.names import steady
 from support.wire import parse_all, request_bytes
 
 
@@ -88,7 +89,7 @@ class Unknown:
     pass
 
 
-@pytest.mark.parametrize("value", [5, 2.5, True, {1, 2}, object(), Unknown(), (1, 2, 3), (), ("404", "x"), (404, 5)], ids=repr)
+@pytest.mark.parametrize("value", [5, 2.5, True, {1, 2}, object(), Unknown(), (1, 2, 3), (), ("404", "x"), (404, 5)], ids=steady)
 def test_anything_else_is_a_500_logged_with_its_type(serve, records, value):
     answer = serve(lambda request: value).fetch()
     assert answer.status == 500
@@ -96,13 +97,13 @@ def test_anything_else_is_a_500_logged_with_its_type(serve, records, value):
     records.wait_for("(code, message)" if isinstance(value, tuple) else type(value).__name__)
 
 
-@pytest.mark.parametrize("content", [5, object(), 2.5], ids=repr)
+@pytest.mark.parametrize("content", [5, object(), 2.5], ids=steady)
 def test_content_of_a_wrong_type_is_a_500(serve, records, content):
     assert serve(lambda request: Response(200, {}, content)).fetch().status == 500
     records.wait_for(type(content).__name__)
 
 
-@pytest.mark.parametrize("content", [{"a": object()}, [{1: {b"a"}}], {"a": b"bytes"}], ids=repr)
+@pytest.mark.parametrize("content", [{"a": object()}, [{1: {b"a"}}], {"a": b"bytes"}], ids=steady)
 def test_json_that_cannot_be_written_is_a_500(serve, records, content):
     assert serve(lambda request: content).fetch().status == 500
     records.wait_for("JSON")

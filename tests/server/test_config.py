@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 import threading
@@ -332,6 +333,30 @@ def test_reactors(serve, monkeypatch):
         wire.receive_end()
         wire.close()
     assert len(threads) >= 2
+
+
+@pytest.mark.parametrize(
+    ("has_gil", "settings", "loops"),
+    [
+        (False, {}, len(os.sched_getaffinity(0))),
+        (False, {"reactors": 1}, 1),
+        (False, {"processes": 2}, 1),
+        (True, {}, 1),
+        (True, {"reactors": "auto", "processes": 1}, None),
+    ],
+)
+def test_one_process_without_gil_has_an_event_loop_for_each_core(monkeypatch, has_gil, settings, loops):
+    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: has_gil, raising=False)
+    asked = []
+    monkeypatch.setattr("outside._process.run.run", lambda server, reactors, recycles: asked.append(reactors))
+    server = OutsideHTTP(("127.0.0.1", 0))
+    server.config.update(settings)
+    if loops is None and len(os.sched_getaffinity(0)) > 1:
+        with pytest.raises(ValueError, match="reactors"):
+            server.run()
+        return
+    server.run()
+    assert asked == [None if settings.get("processes") == 2 else loops or 1]
 
 
 def test_max_connections(serve):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from support.cargo import built
 from support.harness import ROOT
 from support.subprocesses import run_process
 from support.wire import DEADLINE
@@ -14,10 +15,7 @@ from support.wire import DEADLINE
 
 @pytest.fixture(scope="session")
 def binary() -> str:
-    target = ROOT / "target"
-    build = ["cargo", "build", "--quiet", "--offline", "--package", "outside-cli", "--target-dir", str(target)]
-    run_process(build, cwd=ROOT, check=True, timeout=600)
-    return str(target / "debug/outside")
+    return str(built() / "outside")
 
 
 @pytest.fixture(params=["binary", "script", "module"])

@@ -11,6 +11,7 @@ import pytest
 from outside import WebSocket, WebSocketExit
 from support.gauge import need_proc
 from support.harness import wait_until
+from support.names import steady
 from support.websocket_styles import ASYNC, BLOCKING, CALLBACKS, STYLES, Ends, websocket
 from support.websocket_wire import BINARY, TEXT, WebSocketClient, close_frame, frame
 from support.wire import DEADLINE, request_bytes
@@ -51,7 +52,7 @@ def test_wrong_options_are_told_where_they_are_written(options, kind, text):
 
 
 @pytest.mark.parametrize("name", ["on_connection", "on_message", "on_open", "on_exit"])
-@pytest.mark.parametrize("given", [None, 1, "name", object()], ids=str)
+@pytest.mark.parametrize("given", [None, 1, "name", object()], ids=steady)
 def test_a_handler_is_a_function(name, given):
     with pytest.raises(TypeError, match="a handler is a function, not"):
         getattr(WebSocket(), name)(given)

@@ -37,7 +37,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         |_| {
             fail(
                 USAGE,
-                "outside run and outside routes are for programs in Python: pip install outside brings the command that can",
+                "outside run and outside routes are for programs in Python: pip install outside-framework brings the command that can",
             )
         },
     )

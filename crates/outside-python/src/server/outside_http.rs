@@ -22,7 +22,7 @@ use crate::message::request::Request;
 use crate::server::listening::{announce, listen, security, to_python};
 use crate::server::routes::{counted, engine_handler, need_loop, route_name};
 use crate::server::serving::serve_on;
-use crate::server::settings::{check_code, check_host, read_cors, value_of};
+use crate::server::settings::{check_code, check_host, is_alone, read_cors};
 use crate::server::state::ServerState;
 use crate::support::{kind, lock, shown};
 use crate::websocket::route::WebSocket;
@@ -154,10 +154,9 @@ impl OutsideHttp {
     fn run(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let server = slf.get().server()?;
-        let processes = lock(&server.config).bind(py).get_item("processes")?;
-        let is_alone = processes.is_none_or(|processes| matches!(value_of(&processes), Value::Integer(1)));
+        let config = lock(&server.config).clone_ref(py);
         let settings = server.settings(py)?;
-        let reactors = is_alone.then_some(settings.config.reactors);
+        let reactors = is_alone(config.bind(py))?.then_some(settings.config.reactors);
         let recycles = settings.config.max_requests.is_some();
         py.import("outside._process.run")?.call_method1("run", (slf, reactors, recycles)).map(drop)
     }

@@ -33,7 +33,11 @@ impl Settings {
         for (name, value) in config.iter() {
             let name = name.str()?.to_string();
             if value.is_exact_instance(usual) {
-                continue; // the default
+                // The default. One process of a Python without a lock uses every core, as one of Rust can.
+                if name == "reactors" && is_alone(config)? && !has_gil(config.py())? {
+                    names.push((name, Value::Owned("auto".to_owned())));
+                }
+                continue;
             }
             let value = if TUPLES.contains(&name.as_str()) { listed(&value) } else { value_of(&value) };
             names.push((name, value));
@@ -73,6 +77,12 @@ impl Settings {
 pub(super) fn usual(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     static USUAL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     USUAL.import(py, "outside._hosting.usual", "Usual")
+}
+
+/// Whether the configuration asks for one process, which serves by itself.
+pub(super) fn is_alone(config: &Bound<'_, PyDict>) -> PyResult<bool> {
+    let processes = config.get_item("processes")?;
+    Ok(processes.is_none_or(|processes| matches!(value_of(&processes), Value::Integer(1))))
 }
 
 /// Whether one thread at a time runs Python. An extension may have switched the lock on in a build without it.

@@ -43,7 +43,7 @@ impl ServerState {
         for key in KEYS.iter().filter(|key| key.name != "host") {
             match &key.default {
                 // Remembers whether it was set.
-                Value::Integer(value) if key.name == "max_body_size_mb" => {
+                Value::Integer(value) if matches!(key.name, "max_body_size_mb" | "reactors") => {
                     config.set_item(key.name, usual(py)?.call1((*value,))?)?;
                 }
                 Value::Bool(value) => config.set_item(key.name, value)?,

@@ -153,8 +153,8 @@ pub static KEYS: &[Key] = &[
     },
     Key {
         name: "reactors",
-        meaning: "event loops of one process, for Rust and for Python without a GIL; `\"auto\"`: one for each core; \
-                  `max_workers` holds for each of them",
+        meaning: "event loops of one process, for Rust and for Python without a GIL (where `\"auto\"` is the default of one \
+                  process); `\"auto\"`: one for each core; `max_workers` holds for each of them",
         default: Value::Integer(1),
         allowed: "a whole number from 1 to 64, or 'auto': one for each core",
         apply: |config, value| match value {
