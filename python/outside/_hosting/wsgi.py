@@ -81,6 +81,22 @@ class UpgradeSocket:
 ERRORS = ErrorStream()
 
 
+# Keys that each request fills itself. A copy has the room of its template: with these it does not grow for the request's fields.
+PLACES = (
+    "REQUEST_METHOD",
+    "PATH_INFO",
+    "QUERY_STRING",
+    "REQUEST_URI",
+    "RAW_URI",
+    "SERVER_PROTOCOL",
+    "REMOTE_ADDR",
+    "SERVER_NAME",
+    "SERVER_PORT",
+    "wsgi.input",
+    "wsgi.early_hints",
+)
+
+
 def template(config: dict[str, Any], script_name: str) -> dict[str, Any]:
     """The part of `environ` that each request of a mount gets as its own copy."""
     return {
@@ -95,4 +111,5 @@ def template(config: dict[str, Any], script_name: str) -> dict[str, Any]:
         "wsgi.run_once": False,
         "wsgi.input_terminated": True,
         "wsgi.file_wrapper": _outside.WSGIFileWrapper,
+        **dict.fromkeys(PLACES),
     }

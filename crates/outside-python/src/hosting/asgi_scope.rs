@@ -1,8 +1,6 @@
 //! The scope of a call (ASGI 3, HTTP and WebSocket 2.5): a dictionary from the request as it was received.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
-use std::sync::Mutex;
 
 use outside::Request;
 use outside::message::decode_lossy;
@@ -11,8 +9,8 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
+use crate::hosting::address::address_text;
 use crate::hosting::asgi_extensions::OFFERED;
-use crate::support::lock;
 
 /// Names of fields that most requests have: their objects are made once.
 const NAMES: &[&str] = &[
@@ -78,6 +76,9 @@ const NAMES: &[&str] = &[
     "x-requested-with",
 ];
 
+/// The keys of a scope that each request fills itself.
+const PLACES: &[&str] = &["http_version", "scheme", "raw_path", "query_string", "path", "headers", "client", "server"];
+
 /// Bytes of the longest name that is looked up among them.
 const LONGEST_NAME: usize = 32;
 
@@ -98,16 +99,21 @@ pub(crate) struct Templates {
 impl Templates {
     pub(crate) fn new(py: Python<'_>, root_path: &str) -> PyResult<Self> {
         let template = |kind: &str, extensions: &[&str]| {
+            // The names are those objects that the code of an application has too: it finds them without a comparison.
+            let name = |name: &str| PyString::intern(py, name);
             let asgi = PyDict::new(py);
-            asgi.set_item("version", "3.0")?;
-            asgi.set_item("spec_version", "2.5")?;
+            asgi.set_item(name("version"), "3.0")?;
+            asgi.set_item(name("spec_version"), "2.5")?;
             let offered = PyDict::new(py);
-            extensions.iter().try_for_each(|name| offered.set_item(name, PyDict::new(py)))?;
+            extensions.iter().try_for_each(|extension| offered.set_item(name(extension), PyDict::new(py)))?;
             let scope = PyDict::new(py);
-            scope.set_item("type", kind)?;
-            scope.set_item("asgi", asgi)?;
-            scope.set_item("root_path", root_path)?;
-            scope.set_item("extensions", offered)?;
+            scope.set_item(name("type"), name(kind))?;
+            scope.set_item(name("asgi"), asgi)?;
+            scope.set_item(name("root_path"), root_path)?;
+            scope.set_item(name("extensions"), offered)?;
+            // A copy has the room of its template: it does not grow while a request fills its places.
+            let own = if kind == "http" { "method" } else { "subprotocols" };
+            PLACES.iter().chain([&own]).try_for_each(|place| scope.set_item(name(place), py.None()))?;
             Ok::<_, PyErr>(scope.unbind())
         };
         Ok(Self {
@@ -258,22 +264,11 @@ fn tls(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
 
 /// Address and port of the client; `None` for one of a Unix socket.
 fn client<'py>(py: Python<'py>, request: &Request) -> PyResult<Option<Bound<'py, PyTuple>>> {
-    static LAST: Mutex<Option<(IpAddr, Py<PyString>)>> = Mutex::new(None);
     let address = request.address();
     if address.port() == 0 && address.ip().is_unspecified() {
         return Ok(None);
     }
-    let known = lock(&LAST).as_ref().filter(|(ip, _)| *ip == address.ip()).map(|(_, text)| text.clone_ref(py));
-    let text = match known {
-        Some(text) => text.into_bound(py),
-        None => {
-            let text = PyString::new(py, &address.ip().to_canonical().to_string());
-            let before = lock(&LAST).replace((address.ip(), text.clone().unbind()));
-            drop(before);
-            text
-        }
-    };
-    (text, address.port()).into_pyobject(py).map(Some)
+    (address_text(py, address.ip()), address.port()).into_pyobject(py).map(Some)
 }
 
 fn subprotocols<'py>(py: Python<'py>, request: &Request) -> PyResult<Bound<'py, PyList>> {

@@ -3,6 +3,7 @@
 //! The engine does the work of HTTP; this folder turns a request into the call that the interface prescribes, and the
 //! answer of the application into a response. `outside/_hosting` decides which interface an application has.
 
+pub(crate) mod address;
 pub(crate) mod asgi;
 pub(crate) mod asgi_awaitable;
 pub(crate) mod asgi_call;

@@ -109,8 +109,9 @@ impl WsgiHandler {
         let py = context.py();
         let environ =
             environ(py, self.template(py)?, self.place.get(py), (&self.root_path, &self.script_name), request)?;
-        if request.version() != "HTTP/1.0" {
-            environ.set_item(intern!(py, "wsgi.early_hints"), call.getattr(intern!(py, "early_hints"))?)?;
+        match request.version() {
+            "HTTP/1.0" => environ.del_item(intern!(py, "wsgi.early_hints"))?,
+            _ => environ.set_item(intern!(py, "wsgi.early_hints"), call.getattr(intern!(py, "early_hints"))?)?,
         }
         if request.headers().known(KnownHeader::Upgrade).is_some() && request.version() == "HTTP/1.1" {
             let socket = py.import("outside._hosting.wsgi")?.getattr("UpgradeSocket")?;

@@ -13,6 +13,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
+use super::address::address_text;
 use super::wsgi_input::{Input, no_input};
 use super::wsgi_names::{UsualNames, key_of};
 
@@ -119,7 +120,7 @@ fn set_addresses<'py>(
     if is_unknown(client) {
         environ.set_item(intern!(py, "REMOTE_ADDR"), intern!(py, ""))?;
     } else {
-        environ.set_item(intern!(py, "REMOTE_ADDR"), client.ip().to_canonical().to_string())?;
+        environ.set_item(intern!(py, "REMOTE_ADDR"), address_text(py, client.ip()))?;
         environ.set_item(intern!(py, "REMOTE_PORT"), client.port().to_string())?;
     }
     let is_secure = request.scheme() == "https";
