@@ -283,7 +283,7 @@ impl Keeper {
         let held = self.held();
         let choice = Choice { authorities: self.common.plan.authorities.len() };
         let next = schedule(now(), held.as_ref(), self.state.advice.as_ref(), &self.state.history, None, choice);
-        let at = if let Step::Wait(at) = next { at } else { now() };
+        let at = if let Step::Wait(at) = next { at.max(now()) } else { now() };
         self.state.next = at;
         self.write_state();
         let (done, held_until) = match held.map(|held| held.until).filter(|until| *until > now()) {
