@@ -45,7 +45,17 @@ def main() -> int:
 def write(offline: bool) -> None:
     """Writes the package's files to target/crate."""
     target = ROOT / "target/packaged"
-    package = ["cargo", "package", "--quiet", "--allow-dirty", "--no-verify", "--package", "outside", "--target-dir", str(target)]
+    package = [
+        "cargo",
+        "package",
+        "--quiet",
+        "--allow-dirty",
+        "--no-verify",
+        "--package",
+        "outside",
+        "--target-dir",
+        str(target),
+    ]
     subprocess.run([*package, *(["--offline"] if offline else [])], check=True, cwd=ROOT)
     archive = max((target / "package").glob("outside-[0-9]*.crate"), key=os.path.getmtime)
     shutil.rmtree(MADE, ignore_errors=True)
@@ -58,7 +68,9 @@ def write(offline: bool) -> None:
                 files.extract(member, MADE, filter="data")
     manifest = MADE / "Cargo.toml"
     text, renamed = re.subn(r'^name = "outside"$', f'name = "{NAME}"', manifest.read_text("utf-8"), count=1, flags=re.MULTILINE)
-    assert renamed == 1 and re.search(r'^\[lib\]\nname = "outside"$', text, re.MULTILINE), "cargo writes its manifests differently"
+    assert renamed == 1 and re.search(r'^\[lib\]\nname = "outside"$', text, re.MULTILINE), (
+        "cargo writes its manifests differently"
+    )
     # It lies within this workspace, and is none of its members.
     manifest.write_text(text + "\n[workspace]\n", "utf-8")
 

@@ -64,7 +64,11 @@ def follow_documents(wheels: Path, folder: Path) -> None:
     assert version
     run([str(python), "-m", "pip", "install", "--find-links", str(wheels), f"{NAME}[app]=={version[1]}"], keeps_pip=True)
     run([str(python), "-m", "pip", "check"])
-    programs = [str(ROOT / "tests/documents/test_documents.py"), "-k", "(server_of or script_of) and (README or index or tutorial)"]
+    programs = [
+        str(ROOT / "tests/documents/test_documents.py"),
+        "-k",
+        "(server_of or script_of) and (README or index or tutorial)",
+    ]
     run([sys.executable, "-m", "pytest", *programs], folder=ROOT, more={"OUTSIDE_DOCUMENTS_PYTHON": str(python)})
     print("install  README, front page and tutorial: every program does as it says", flush=True)
 

@@ -30,7 +30,14 @@ FEATURES = {
     "the engine": {"outside"},
     "standard library": STANDARD,
 }
-C_PREFIXES = (("aws_lc", "aws_lc"), ("ZSTD_", "zstd"), ("HUF_", "zstd"), ("FSE_", "zstd"), ("HIST_", "zstd"), ("COVER_", "zstd"))
+C_PREFIXES = (
+    ("aws_lc", "aws_lc"),
+    ("ZSTD_", "zstd"),
+    ("HUF_", "zstd"),
+    ("FSE_", "zstd"),
+    ("HIST_", "zstd"),
+    ("COVER_", "zstd"),
+)
 
 
 def table(sizes: collections.Counter[str]) -> str:
@@ -63,4 +70,3 @@ def feature(symbol: str) -> str:
         crates = re.findall(r"(?<![\w:])([a-z_][a-z0-9_]*)(?:\[[0-9a-f]+\])?::", symbol)
         crate = next((crate for crate in crates if crate not in STANDARD), crates[0] if crates else "")
     return next((name for name, crates in FEATURES.items() if crate in crates), "other crates, and C without a prefix")
-

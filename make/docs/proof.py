@@ -27,15 +27,21 @@ class Run(NamedTuple):
 
 
 RUNS = {
-    "soak": Run("make soak", "10,000 connections, 1 GiB each way, 100 reloads under load, attacks, clients at the default deadlines"),
-    "storm": Run("make storm", "a million requests with sleeps, errors, time-outs and vanished clients: none lost, doubled or crossed"),
+    "soak": Run(
+        "make soak", "10,000 connections, 1 GiB each way, 100 reloads under load, attacks, clients at the default deadlines"
+    ),
+    "storm": Run(
+        "make storm", "a million requests with sleeps, errors, time-outs and vanished clients: none lost, doubled or crossed"
+    ),
     "model": Run("make model", "the executor under a checker, 50,000 schedules for each trial"),
     "certificates": Run("make certificates", "100 new certificates during 10,000 handshakes"),
     "conformance": Run("make conformance", "the Autobahn TestSuite against the echo servers in Rust and Python"),
     "testssl": Run("make testssl", "testssl.sh: no finding above LOW"),
     "fuzz": Run("make fuzz FUZZ_SECONDS=300", "each fuzz target for five minutes"),
     "hosting-all": Run("make hosting-all", "Streamlit, Gradio, Dash and MCP as hosted applications"),
-    "install-check": Run("make wheel install-check", "the wheels in an empty environment of each CPython, the quick start served"),
+    "install-check": Run(
+        "make wheel install-check", "the wheels in an empty environment of each CPython, the quick start served"
+    ),
     "crate": Run("make crate", "the crate built from the files that the index of crates gets"),
     "bench": Run("make bench", "the comparison with the peers"),
 }
@@ -53,6 +59,4 @@ def _row(name: str, run: Run, record: dict | None) -> str:
     if record is None:
         return f"| {name} | `{run.command}` | {run.content} | | | | not yet run |\n"
     result = record["result"].replace("|", "\\|")
-    return (
-        f"| {name} | `{record['command']}` | {run.content} | {record['commit']} | {record['date']} | {record['minutes']} | {result} |\n"
-    )
+    return f"| {name} | `{record['command']}` | {run.content} | {record['commit']} | {record['date']} | {record['minutes']} | {result} |\n"

@@ -33,7 +33,9 @@ def main() -> int:
     given = parser.parse_args()
     command = given.command or proof.RUNS[given.run].command
     began, lines = time.monotonic(), []
-    process = subprocess.Popen(command, shell=True, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+    process = subprocess.Popen(
+        command, shell=True, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    )
     assert process.stdout
     for line in process.stdout:
         print(line, end="", flush=True)

@@ -74,7 +74,9 @@ def empty_wheel(folder: Path) -> Path:
     path = folder / "outside_framework-2.0.0-py3-none-any.whl"
     home = "outside_framework-2.0.0.dist-info"
     with zipfile.ZipFile(path, "w") as archive:
-        fields = f"Metadata-Version: 2.1\nName: {PROJECT['name']}\nVersion: 2.0.0\nRequires-Python: {PROJECT['requires-python']}\n"
+        fields = (
+            f"Metadata-Version: 2.1\nName: {PROJECT['name']}\nVersion: 2.0.0\nRequires-Python: {PROJECT['requires-python']}\n"
+        )
         archive.writestr(f"{home}/METADATA", fields)
         archive.writestr(f"{home}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr(f"{home}/RECORD", "")
@@ -111,7 +113,11 @@ def test_a_python_without_a_lock_is_taken_where_there_is_no_other(tmp_path: Path
             (folder / tool).symlink_to(shutil.which(tool))
         search = [shutil.which("sh"), str(ROOT / "make/find-python.sh")]
         ended = run_process(
-            search, capture_output=True, text=True, timeout=20, env={"PATH": str(folder), "PYENV_ROOT": str(folder), "HOME": "/"}
+            search,
+            capture_output=True,
+            text=True,
+            timeout=20,
+            env={"PATH": str(folder), "PYENV_ROOT": str(folder), "HOME": "/"},
         )
         return ended.stdout.strip()
 
@@ -196,7 +202,9 @@ def test_the_workflow_of_releases_is_closed():
 
 def test_the_crate_has_its_sources_and_nothing_else():
     """The files that the index of crates would get: no test, no corpus, nothing of this machine."""
-    listed = run_process([sys.executable, ROOT / "make/delivery/crate.py", "--list"], capture_output=True, text=True, timeout=120)
+    listed = run_process(
+        [sys.executable, ROOT / "make/delivery/crate.py", "--list"], capture_output=True, text=True, timeout=120
+    )
     assert listed.returncode == 0, listed.stderr
     names = listed.stdout.split()
     assert {"Cargo.toml", "LICENSE", "README.md", "src/lib.rs", "examples/hello.rs"} <= set(names)

@@ -108,7 +108,12 @@ def test_every_speed_in_the_documents_was_measured():
     """As it is told: a figure of the bench rounded to its digits, or one that is recorded for the page."""
     figures = list(latest_figures())
     told = {(row["page"], figure) for row in MEASURED["told"] for figure in row["figures"]}
-    in_rows = {(page, figure) for page, figure in spoken() for row in MEASURED["rows"] if row["page"] == page and figure in row["measured"]}
+    in_rows = {
+        (page, figure)
+        for page, figure in spoken()
+        for row in MEASURED["rows"]
+        if row["page"] == page and figure in row["measured"]
+    }
     for page, figure in spoken():
         if (page, figure) in told | in_rows:
             continue
@@ -123,8 +128,15 @@ def test_a_chart_shows_the_last_bench(name: str):
     """The figure beside each bar."""
     drawn = (RESULTS / f"{name}.svg").read_text("utf-8")
     rows = LATEST["summaries"][name]["rows"]
-    shown = {text for text in re.findall(r">([\d.]+(?: [kM])?)</text>", drawn)}
+    shown = set(re.findall(r">([\d.]+(?: [kM])?)</text>", drawn))
     for key, row in rows.items():
         rate = row["requests_per_cpu_second"]
-        forms = {f"{rate:.0f}", f"{rate:.1f}", f"{rate / 1e3:.0f} k", f"{rate / 1e3:.1f} k", f"{rate / 1e6:.1f} M", f"{rate / 1e6:.2f} M"}
+        forms = {
+            f"{rate:.0f}",
+            f"{rate:.1f}",
+            f"{rate / 1e3:.0f} k",
+            f"{rate / 1e3:.1f} k",
+            f"{rate / 1e6:.1f} M",
+            f"{rate / 1e6:.2f} M",
+        }
         assert forms & shown, f"{name}: {key} has {rate:.0f}, the chart shows {sorted(shown)}"

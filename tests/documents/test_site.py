@@ -133,7 +133,9 @@ def test_pages_fit_a_desktop_and_a_phone_in_both_schemes(shown: tuple[Tab, str],
 def test_the_front_page_has_the_chart_of_the_scheme(shown: tuple[Tab, str]):
     tab, address = shown
     go(tab, address + "index.html")
-    there = "[...document.querySelectorAll('img[src*=hello-]')].filter(one => one.offsetParent).map(one => one.naturalWidth > 0)"
+    there = (
+        "[...document.querySelectorAll('img[src*=hello-]')].filter(one => one.offsetParent).map(one => one.naturalWidth > 0)"
+    )
     assert tab.evaluate(there) == [True]
     assert len(tab.texts("pre code")) >= 6
 
@@ -143,11 +145,17 @@ def test_the_search_finds_a_page(shown: tuple[Tab, str]):
     tab, address = shown
     go(tab, address + "index.html")
     tab.evaluate("document.getElementById('__search').click()")
-    wait_until(lambda: tab.evaluate("!!document.querySelector('input[type=search], input[name=query], .md-search__input, dialog input')"))
+    wait_until(
+        lambda: tab.evaluate(
+            "!!document.querySelector('input[type=search], input[name=query], .md-search__input, dialog input')"
+        )
+    )
     field = "document.querySelector('input[type=search], input[name=query], .md-search__input, dialog input')"
     tab.evaluate(f"{field}.focus()")
     tab.call("Input.insertText", text="drain_delay")
-    wait_until(lambda: "processes.html" in tab.evaluate("document.body.innerHTML.split('drain_delay').slice(1).join('')"), "results")
+    wait_until(
+        lambda: "processes.html" in tab.evaluate("document.body.innerHTML.split('drain_delay').slice(1).join('')"), "results"
+    )
 
 
 @needs_chromium
@@ -155,9 +163,11 @@ def test_pages_are_read_without_a_script(shown: tuple[Tab, str]):
     tab, address = shown
     tab.call("Emulation.setScriptExecutionDisabled", value=True)
     go(tab, address + "deploy/processes.html")
-    assert any("config[\"processes\"]" in text for text in tab.texts("pre"))
+    assert any('config["processes"]' in text for text in tab.texts("pre"))
     assert "Health" in tab.texts("h2")[3]
-    links = tab.evaluate("[...document.querySelectorAll('nav a[href$=\"systemd.html\"]')].filter(one => one.offsetParent).length")
+    links = tab.evaluate(
+        "[...document.querySelectorAll('nav a[href$=\"systemd.html\"]')].filter(one => one.offsetParent).length"
+    )
     assert links >= 1, "no navigation without a script"
 
 

@@ -89,7 +89,9 @@ class Unknown:
     pass
 
 
-@pytest.mark.parametrize("value", [5, 2.5, True, {1, 2}, object(), Unknown(), (1, 2, 3), (), ("404", "x"), (404, 5)], ids=steady)
+@pytest.mark.parametrize(
+    "value", [5, 2.5, True, {1, 2}, object(), Unknown(), (1, 2, 3), (), ("404", "x"), (404, 5)], ids=steady
+)
 def test_anything_else_is_a_500_logged_with_its_type(serve, records, value):
     answer = serve(lambda request: value).fetch()
     assert answer.status == 500
