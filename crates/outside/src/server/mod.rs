@@ -103,7 +103,7 @@ impl Running {
         let challenges = tls.iter().find_map(|tls| tls.challenges().cloned());
         let front = Front::of(config).with_https(to_https).with_challenges(challenges);
         let front = if is_local { front.on_loopback(config) } else { front };
-        let log = Log::new(config.access_log, sink);
+        let log = Log::new(config, sink);
         // Raised first, because other bounds are computed from it.
         descriptors::raise_limit();
         let reactors = Arc::new(Reactors::start(config, front, site, host, &log, &control.stage)?);
