@@ -158,7 +158,7 @@ impl OutsideHttp {
         let is_alone = processes.is_none_or(|processes| matches!(value_of(&processes), Value::Integer(1)));
         let settings = server.settings(py)?;
         let reactors = is_alone.then_some(settings.config.reactors);
-        let recycles = settings.config.max_requests.is_some();
+        let recycles = settings.config.max_requests.is_some() || settings.config.max_worker_memory.is_some();
         py.import("outside._process.run")?.call_method1("run", (slf, reactors, recycles)).map(drop)
     }
 
