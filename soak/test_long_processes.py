@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from support.gauge import MIB
-from support.processes import kill_under_load, reload_under_load
+from support.processes import kill_under_load, recycle_under_load, reload_under_load
 
 
 def test_a_hundred_reloads(tmp_path):
     answers = reload_under_load(tmp_path, reloads=100, least=200_000)
     print(f"{answers} answers during 100 reloads: none refused, none reset, none wrong")
+
+
+def test_workers_are_replaced_within_half_a_million_requests(tmp_path):
+    for processes in (1, 4):
+        (folder := tmp_path / str(processes)).mkdir()
+        workers = recycle_under_load(folder, processes, most=5000, least=250_000)
+        print(f"{workers} workers, {processes} at a time: no request lost")
 
 
 def test_a_worker_killed_each_second_for_a_minute(tmp_path):

@@ -125,6 +125,7 @@ __all__ = [
     "_report",
     "_route_parameters",
     "_run_on_loop",
+    "_request_of_thread",
     "_running_servers",
     "_serve_in_memory",
     "_set_any_errorhandler",
@@ -426,7 +427,14 @@ class Request(Generic[_S]):
         """A dictionary of the browser, in a cookie that is signed with `config["secret"]`; written when it has changed."""
     @property
     def id(self) -> str:
-        """32 hexadecimal digits that no other request has."""
+        """An id that no other request has: `X-Request-ID` of a trusted proxy, else the id of the trace, of 32 hexadecimal digits. It is
+        on the answer (`X-Request-ID`) and in the log."""
+    @property
+    def traceparent(self) -> str:
+        """The field of this name for requests that are made on behalf of this one (W3C Trace Context)."""
+    @property
+    def tracestate(self) -> str:
+        """The field of this name that goes with it; empty if there is none."""
     @property
     def content_type(self) -> str:
         """The media type of the content, with its parameters, as received; empty if there is none."""
@@ -757,6 +765,7 @@ def _own_descriptors() -> list[int]: ...
 def _forked() -> None: ...
 def _run_on_loop(coroutine: Any, future: Any) -> bool: ...
 def _running_servers() -> list[OutsideHTTP]: ...
+def _request_of_thread(thread: int) -> Request[Any] | None: ...
 def _take_seat(server: OutsideHTTP, pair: SeatPair) -> None: ...
 def _read_topic(server: OutsideHTTP, topic: str, reader: TopicReader) -> None: ...
 def _stop_reading_topic(server: OutsideHTTP, topic: str, reader: TopicReader) -> None: ...

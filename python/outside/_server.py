@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from . import _outside
+from . import _log, _outside
 from ._handlers import loop as _loop
 from ._handlers.around import Hooks, Scope
 from ._handlers.current import SERVERS, Wishes
@@ -65,6 +65,7 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
         self._table, self._documentation = [], None
         self._signer = None
         SERVERS.add(self)
+        _log.add_ids()
         self._scope = Scope(self._hooks, of_pattern=lambda pattern: self._scopes.get(pattern or ""))
         return self
 

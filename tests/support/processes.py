@@ -297,6 +297,32 @@ def reload_under_load(folder: Path, reloads: int, least: int) -> int:
     return load.answers
 
 
+def recycle_under_load(folder: Path, processes: int, most: int, least: int) -> int:
+    """Workers that are replaced after so many requests each, under load: no client is refused, reset or answered wrongly. The number of
+    workers that there were."""
+    script = Processes(folder, processes=processes, max_requests=most, max_requests_jitter=most // 10)
+    output = threading.Thread(target=lambda: [None for _ in iter(lambda: _line_or_none(script), None)], daemon=True)
+    try:
+        load = Load(script.address, persistent=4, fresh=2)
+        output.start()  # a full pipe would stop the server
+        load.wait_for(least)
+        load.stop()
+        assert load.faults == [], f"{len(load.faults)} of {load.answers}: {load.faults[:5]}"
+    finally:
+        script.process.send_signal(signal.SIGTERM)
+        output.join(2 * DEADLINE)
+        status = script.wait()
+    assert status == 0, script.errors
+    return sum(line.startswith("worker ") for line in script.heard)
+
+
+def _line_or_none(script: Processes) -> str | None:
+    try:
+        return script.read_line()
+    except AssertionError:
+        return None  # its end
+
+
 def kill_under_load(folder: Path, kills: int, pause: float) -> dict[str, object]:
     """Kills a worker again and again: only its own requests fail, and nothing grows."""
     script = Processes(folder)

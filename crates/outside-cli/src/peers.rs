@@ -116,6 +116,7 @@ const PEERS: &[(&str, bool)] = &[
     ("--worker-tmp-dir", true),
     ("--workers-kill-timeout", true),
     ("--workers-lifetime", true),
+    ("--workers-max-rss", true),
     ("--working-dir", true),
     ("--ws-max-queue", true),
     ("--ws-max-size", true),

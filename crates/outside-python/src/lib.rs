@@ -5,6 +5,7 @@
 
 mod call;
 mod command;
+mod current_request;
 mod errors;
 mod event_loop;
 mod forked;
@@ -79,7 +80,7 @@ mod _outside {
     #[pymodule_export]
     use crate::server::redirect::OutsideHttpRedirect;
     #[pymodule_export]
-    use crate::server::running::{_belongings, _forked, _own_descriptors, _running_servers};
+    use crate::server::running::{_belongings, _forked, _own_descriptors, _request_of_thread, _running_servers};
     #[pymodule_export]
     use crate::server::settings::_check_cors;
     #[pymodule_export]

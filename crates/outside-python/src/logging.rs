@@ -1,7 +1,7 @@
 //! The log of the Python face: stdlib `logging` under `outside` and `outside.access`.
 //!
 //! If neither `outside.access` nor the root logger is configured when the server starts, access lines go straight to
-//! standard error, without Python.
+//! standard error, without Python. Records are made by `outside/_log.py`.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -9,12 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use outside::Refusal;
-use outside::log::{Level, LogSink, StandardError};
+use outside::log::{AccessRecord, EventRequest, FieldValue, Level, LogSink, StandardError};
 use pyo3::exceptions::PyNameError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::PyDict;
+use pyo3::types::{PyList, PyString, PyTuple};
 
 use crate::support::lock;
 
@@ -30,9 +29,9 @@ pub(crate) struct PythonLog {
 const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 
 impl PythonLog {
-    /// Checks at the start of a server whether `logging` is configured.
-    pub(crate) fn begin(&self, py: Python<'_>) -> PyResult<()> {
-        let configured = logger(py, "outside.access")?.call_method0(intern!(py, "hasHandlers"))?;
+    /// Checks at the start of a server whether `logging` is configured. `is_json`: events become lines of JSON unless it is.
+    pub(crate) fn begin(&self, py: Python<'_>, is_json: bool) -> PyResult<()> {
+        let configured = half(py, "begin")?.call1((is_json,))?;
         self.access_by_logging.store(configured.extract()?, Ordering::Relaxed);
         Ok(())
     }
@@ -61,29 +60,32 @@ impl PythonLog {
 
 impl LogSink for PythonLog {
     fn access(&self, lines: &[u8]) {
-        if !self.access_by_logging.load(Ordering::Relaxed) {
-            return StandardError.access(lines);
-        }
-        Python::attach(|py| {
-            let told = logger(py, "outside.access").and_then(|logger| {
-                let info = logger.getattr(intern!(py, "info"))?;
-                String::from_utf8_lossy(lines)
-                    .lines()
-                    .try_for_each(|line| info.call1((intern!(py, "%s"), line)).map(drop))
-            });
-            report(py, told);
-        });
+        // Also the events, where they are lines of JSON.
+        StandardError.access(lines);
     }
 
     fn event(&self, level: Level, text: &str) {
-        let level = match level {
-            Level::Debug => "debug",
-            Level::Info => "info",
-            Level::Warning => "warning",
-            Level::Error => "error",
-        };
+        self.tell(level, text, None);
+    }
+
+    fn event_of(&self, level: Level, text: &str, request: &EventRequest) {
+        self.tell(level, text, Some(request));
+    }
+
+    fn wants_records(&self) -> bool {
+        self.access_by_logging.load(Ordering::Relaxed)
+    }
+
+    fn records(&self, names: &[String], records: Vec<AccessRecord>) {
         Python::attach(|py| {
-            let told = logger(py, "outside").and_then(|logger| logger.call_method1(level, ("%s", text)).map(drop));
+            let told = (|| {
+                let batch = PyList::empty(py);
+                for AccessRecord { line, values } in records {
+                    let values: PyResult<Vec<_>> = values.into_iter().map(|value| object_of(py, value)).collect();
+                    batch.append((line, PyTuple::new(py, values?)?))?;
+                }
+                half(py, "access")?.call1((names, batch)).map(drop)
+            })();
             report(py, told);
         });
     }
@@ -93,21 +95,51 @@ impl LogSink for PythonLog {
     }
 }
 
+impl PythonLog {
+    fn tell(&self, level: Level, text: &str, request: Option<&EventRequest>) {
+        Python::attach(|py| {
+            let ids = request.map(|ids| (&*ids.id, &*ids.trace_id, &*ids.span_id));
+            let told = half(py, "event").and_then(|event| event.call1((number(level), text, ids)).map(drop));
+            report(py, told);
+        });
+    }
+}
+
+fn object_of(py: Python<'_>, value: Option<FieldValue>) -> PyResult<Bound<'_, PyAny>> {
+    Ok(match value {
+        Some(FieldValue::Text(text)) => PyString::new(py, &text).into_any(),
+        Some(FieldValue::Number(number)) => number.into_pyobject(py)?.into_any(),
+        None => py.None().into_bound(py),
+    })
+}
+
+/// The number of a level in `logging`.
+fn number(level: Level) -> u8 {
+    match level {
+        Level::Debug => 10,
+        Level::Info => 20,
+        Level::Warning => 30,
+        Level::Error => 40,
+    }
+}
+
 /// Logs an exception with its traceback, and with a hint if a name of this package was not imported; inside the
 /// context, if one is given.
 pub(crate) fn log_exception(py: Python<'_>, context: Option<&Bound<'_, PyAny>>, what: &str, error: &PyErr) {
     let told = (|| {
-        let options = PyDict::new(py);
-        options.set_item("exc_info", error.value(py))?;
         let hint = match missing_name(py, error) {
             Some(name) => format!(" (is `from outside import {name}` missing?)"),
             None => String::new(),
         };
-        let logger = logger(py, "outside")?;
-        let (what, log) = (outside::log::one_line(what), logger.getattr(intern!(py, "error"))?);
+        let (what, event) = (outside::log::one_line(what), half(py, "event")?);
+        let text = format!("{what}{hint}");
+        let arguments = (number(Level::Error), text, py.None(), error.value(py));
         match context {
-            Some(context) => context.call_method("run", (log, "%s%s", what, hint), Some(&options)).map(drop),
-            None => log.call(("%s%s", what, hint), Some(&options)).map(drop),
+            Some(context) => {
+                let (level, text, ids, error) = arguments;
+                context.call_method1("run", (event, level, text, ids, error)).map(drop)
+            }
+            None => event.call1(arguments).map(drop),
         }
     })();
     report(py, told);
@@ -115,7 +147,7 @@ pub(crate) fn log_exception(py: Python<'_>, context: Option<&Bound<'_, PyAny>>, 
 
 /// Logs a sentence.
 pub(crate) fn log_warning(py: Python<'_>, text: &str) {
-    let told = logger(py, "outside").and_then(|logger| logger.call_method1("warning", ("%s", text)).map(drop));
+    let told = half(py, "event").and_then(|event| event.call1((number(Level::Warning), text)).map(drop));
     report(py, told);
 }
 
@@ -128,9 +160,11 @@ fn missing_name(py: Python<'_>, error: &PyErr) -> Option<String> {
     names.contains(&name).then_some(name)
 }
 
-fn logger<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
-    static GET_LOGGER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    GET_LOGGER.import(py, "logging", "getLogger")?.call1((name,))
+/// A function of the Python half, `outside/_log.py`.
+fn half<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+    let module = MODULE.get_or_try_init(py, || py.import("outside._log").map(Bound::unbind))?;
+    module.bind(py).getattr(name)
 }
 
 /// Prints the failure of a log to standard error, the only place left.

@@ -105,7 +105,8 @@ def _late_server(name: str, asked: Asked) -> Any:
 
 def load_now(server: Any) -> None:
     """Imports an application that was to be imported later, if there will be no other process to do so."""
-    if server.config["processes"] == 1 and not server.config["max_requests"] and (load := server.__dict__.pop("_load", None)):
+    recycles = server.config["max_requests"] or server.config["max_worker_memory_mb"]
+    if server.config["processes"] == 1 and not recycles and (load := server.__dict__.pop("_load", None)):
         load()
 
 

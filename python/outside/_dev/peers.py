@@ -60,6 +60,7 @@ _KEYS: dict[str, tuple[str, type]] = {
     "--limit-request-fields": ("max_header_fields", int),
     "--h11-max-incomplete-event-size": ("max_header_size", int),
     "--http1-buffer-size": ("max_header_size", int),
+    "--workers-max-rss": ("max_worker_memory_mb", int),
 }
 # Options that change nothing here, and why.
 _WITHOUT_EFFECT = {

@@ -1,14 +1,9 @@
 """The request that is being handled, found by its context, and the values that are made for it."""
 
-import os
 import weakref
-from contextvars import ContextVar
 from typing import Any
 
-from .._outside import Request
-
-# Set where functions around handlers are called.
-CURRENT: ContextVar[Request | None] = ContextVar("outside.request", default=None)
+from .._log import CURRENT as CURRENT
 
 # The servers of this process, for functions that are called outside of a request.
 SERVERS: "weakref.WeakSet[Any]" = weakref.WeakSet()
@@ -45,8 +40,3 @@ class State:
 
     def __repr__(self) -> str:
         return f"State({', '.join(f'{name}={value!r}' for name, value in self.__dict__.items())})"
-
-
-def new_id() -> str:
-    """32 hexadecimal digits that no other request has; never all zeros, which a trace id may not be (W3C Trace Context)."""
-    return os.urandom(16).hex()

@@ -18,6 +18,7 @@ from functools import partial
 from typing import Any
 
 from .. import _outside
+from .._log import LOGGED
 from .._log import logger as logger
 from .websocket import AsyncWebSocketConnection, WebSocketExit, serve_exit
 from .websocket import serve as serve_session
@@ -226,6 +227,7 @@ class _Server:
         return context.run(self._start, coroutine)
 
     async def _answer(self, ticket: int, call: Any, function: Any, request: Any) -> None:
+        LOGGED.set(call.request)
         try:
             value = await (function() if request is None else function(request))
         except asyncio.CancelledError:
@@ -240,6 +242,7 @@ class _Server:
     async def _serve_session(self, ticket: int, functions: Any, connection: AsyncWebSocketConnection) -> None:
         """A WebSocket's handlers; an exception of theirs ends the connection with 1011."""
         code = 1011
+        LOGGED.set(connection.request)
         try:
             await serve_session(connection, functions)
             code = 1000

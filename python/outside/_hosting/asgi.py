@@ -10,6 +10,7 @@ from contextvars import Context
 from typing import Any
 
 from .. import _outside
+from .._log import LOGGED
 from .find import described, unwrapped
 
 
@@ -74,12 +75,14 @@ async def _wait(awaitable: Any) -> None:
     await awaitable
 
 
-def task(app: Any, scope: dict[str, Any], receive: Any, send: Any, context: Context | None) -> asyncio.Task[None]:
-    """The task of one call, in a copy of this context; its first step has been taken where Python can."""
+def task(app: Any, scope: dict[str, Any], receive: Any, send: Any, context: Context | None, events: Any) -> asyncio.Task[None]:
+    """The task of one call, in a copy of this context; its first step has been taken where Python can. `events` has the ids of its
+    request, for the log."""
     called = app(scope, receive, send)
     if not asyncio.iscoroutine(called):
         called = _wait(called)
     context = Context() if context is None else context.copy()
+    context.run(LOGGED.set, events)
     loop = asyncio.get_running_loop()
     if sys.version_info >= (3, 12):
         return asyncio.Task(called, loop=loop, eager_start=True, context=context)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from .. import _log
 from . import alone
 from .fork import descriptors
 from .generation import Parent, forget_environment, inherited_secret
@@ -19,6 +20,7 @@ def run(server: Any, reactors: int | None, recycles: bool = False) -> None:
 
     Raises `SystemExit` in a process whose place another one has taken: the code after `run()` in the program is for that one.
     """
+    _log.begin(server.config.get("access_log") == "json")
     parent = Parent.inherited()
     try:
         server._adopt_ticket_secret(inherited_secret())

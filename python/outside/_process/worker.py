@@ -22,8 +22,8 @@ _log = logging.getLogger("outside")
 # The words of a worker: that it serves; that it has heard SIGTERM; that it ends because the program called `terminate()`; that
 # a handler does not end, so that another worker should take its place (the engine says that, even while the handler holds
 # Python's lock).
-# It has had as many requests as it may, which the engine says too.
-READY, ENDING, TERMINATED, STUCK, RECYCLED = b"r", b"e", b"t", b"s", b"m"
+# It has had as many requests, or has as much memory, as it may, which the engine says too.
+READY, ENDING, TERMINATED, STUCK, RECYCLED, GROWN = b"r", b"e", b"t", b"s", b"m", b"g"
 # The exit status of a worker that could not start.
 FAILED = 3
 # After its supervisor is gone, a worker has this much beyond `termination_timeout`.

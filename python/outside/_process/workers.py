@@ -91,6 +91,8 @@ class Workers:
         self._slots = [Slot(number) for number in range(count)]
         # Have given their slot to another one, and finish their requests.
         self._outgoing: list[Worker] = []
+        # Are to be replaced, and why, when the one that is being replaced now has a successor.
+        self._worn: dict[Worker, str] = {}
         self._reports: dict[int, Worker] = {}
         self._replacing = True
         self._cutting = False
@@ -116,6 +118,7 @@ class Workers:
         call."""
         self._start_due(now)
         self._reap()
+        self._recycle_next()
         self._kill_due(now)
         holds = {
             Event.ALL_SERVE: all(slot.worker and slot.worker.ready_since for slot in self._slots),
@@ -197,7 +200,9 @@ class Workers:
         if _worker.STUCK in words:
             self._replace(worker)
         if _worker.RECYCLED in words:
-            self._recycle(worker)
+            self._recycle(worker, "has had max_requests requests")
+        if _worker.GROWN in words:
+            self._recycle(worker, "has more memory than max_worker_memory_mb")
         if _worker.TERMINATED in words:
             self._termination_asked = True
 
@@ -217,14 +222,24 @@ class Workers:
             self._outgoing.append(worker)
             slot.worker, slot.start_at = None, time.monotonic()
 
-    def _recycle(self, worker: Worker) -> None:
-        """Another one is started in its slot, beside it; this one serves until the other one does."""
+    def _recycle(self, worker: Worker, why: str) -> None:
+        """Another one is started in its slot, beside it; this one serves until the other one does. If several are to be replaced,
+        it is one after another: all at once would take twice the memory."""
         slot = self._slots[worker.slot]
-        if slot.worker is worker and self._replacing:
-            _log.info("%s has had max_requests requests; another one takes its place", worker)
-            worker.is_relieved = False
-            self._outgoing.append(worker)
-            slot.worker, slot.start_at = None, time.monotonic()
+        if slot.worker is not worker or not self._replacing:
+            return
+        if any(not other.is_relieved for other in self._outgoing):
+            self._worn.setdefault(worker, why)
+            return
+        _log.info("%s %s; another one takes its place", worker, why)
+        worker.is_relieved = False
+        self._outgoing.append(worker)
+        slot.worker, slot.start_at = None, time.monotonic()
+
+    def _recycle_next(self) -> None:
+        while self._worn and all(other.is_relieved for other in self._outgoing):
+            worker = next(iter(self._worn))
+            self._recycle(worker, self._worn.pop(worker))
 
     def _relieve(self, by: Worker) -> None:
         """A worker serves: the one before it in its slot ends what it has begun."""

@@ -155,6 +155,12 @@ impl AsyncCall {
 
 #[pymethods]
 impl AsyncCall {
+    /// The request, for the log.
+    #[getter]
+    fn request(&self, py: Python<'_>) -> Py<Request> {
+        self.request.clone_ref(py)
+    }
+
     /// The handler returned.
     fn answer(&self, value: Bound<'_, PyAny>) {
         self.settle(value.py(), Ok(value));

@@ -95,7 +95,19 @@ impl<'py> HandlerCall<'_, 'py> {
             Some(context) => context.clone(),
             None => context_here(self.request.py())?,
         };
+        note_for_log(&context, self.request);
         Ok(RequestContext::new(self.request, context, self.scope, self.shared))
+    }
+}
+
+/// Has the records of this context find the request. A context that this thread is in, of a task, has it already.
+fn note_for_log(context: &Bound<'_, PyAny>, request: &Bound<'_, Request>) {
+    static SET: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let py = request.py();
+    let set =
+        SET.get_or_try_init(py, || py.import("outside._log")?.getattr("LOGGED")?.getattr("set").map(Bound::unbind));
+    if let Ok(set) = set {
+        let _is_noted = context.call_method1(intern!(py, "run"), (set, request));
     }
 }
 

@@ -116,6 +116,14 @@ impl Shared {
         others.filter_map(|active| content_descriptor(active.request.get().inner())).collect()
     }
 
+    /// The request that a plain function handles on this thread.
+    pub(crate) fn request_of(&self, py: Python<'_>, thread: u64) -> Option<Py<Request>> {
+        let active = lock_attached(&self.active, py);
+        // A function may ask its own server: the last call is the innermost one.
+        let found = active.iter().rfind(|active| active.thread == Some(thread));
+        found.map(|active| active.request.clone_ref(py))
+    }
+
     /// Python's number of the thread that handles this request, if it is handled by a thread of its own.
     pub(crate) fn thread_of(&self, py: Python<'_>, request: &Arc<outside::Request>) -> Option<u64> {
         let active = lock_attached(&self.active, py);

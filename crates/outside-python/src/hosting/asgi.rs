@@ -250,7 +250,7 @@ impl HostedApp {
         let send = events.getattr(intern!(py, "send"))?;
         let context = lock(&self.run.context).as_ref().map(|context| context.bind(py).clone());
         let task = TASK.import(py, "outside._hosting.asgi", "task")?;
-        task.call1((self.app.bind(py), scope, receive, send, context))
+        task.call1((self.app.bind(py), scope, receive, send, context, events))
     }
 
     /// The task has ended.

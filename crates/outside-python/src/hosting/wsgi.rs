@@ -14,6 +14,7 @@ use super::wsgi_call::WsgiCall;
 use super::wsgi_environ::environ;
 use super::wsgi_running::RunningCall;
 use crate::call::context::copy_context;
+use crate::current_request::CurrentRequest;
 use crate::forked::leave_if_forked;
 use crate::logging::log_exception;
 use crate::support::lock;
@@ -141,7 +142,7 @@ impl SyncHandler for WsgiHandler {
 
     fn call_answering(&self, request: &Arc<Request>, answering: Answering) -> Result<Response, Error> {
         Python::attach(|py| {
-            let _until_it_ends = RunningCall::begin(py, request);
+            let _until_it_ends = (RunningCall::begin(py, request), CurrentRequest::begin(request));
             let made =
                 copy_context(py).and_then(|context| Ok((context, Bound::new(py, WsgiCall::new(request, answering))?)));
             let (context, call) = match made {

@@ -135,8 +135,18 @@ impl Request {
     }
 
     #[getter]
-    fn id(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        made(py, &self.cache(py).layer.id, "outside._handlers.current", "new_id", ())
+    fn id(&self) -> &str {
+        self.inner().id()
+    }
+
+    #[getter]
+    fn traceparent(&self) -> String {
+        self.inner().traceparent()
+    }
+
+    #[getter]
+    fn tracestate(&self) -> &str {
+        self.inner().tracestate()
     }
 
     #[getter]

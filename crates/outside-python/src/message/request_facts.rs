@@ -16,7 +16,6 @@ use crate::support::kind;
 /// The values that the application layer keeps with a request.
 pub(crate) struct Layer {
     pub(crate) state: PyOnceLock<Py<PyAny>>,
-    pub(crate) id: PyOnceLock<Py<PyAny>>,
     pub(crate) authorization: PyOnceLock<Py<PyAny>>,
     pub(crate) session: PyOnceLock<Py<PyAny>>,
     /// The server that handles the request.
@@ -27,7 +26,6 @@ impl Default for Layer {
     fn default() -> Self {
         Self {
             state: PyOnceLock::new(),
-            id: PyOnceLock::new(),
             authorization: PyOnceLock::new(),
             session: PyOnceLock::new(),
             server: PyOnceLock::new(),

@@ -13,7 +13,8 @@ use crate::call::shared::Shared;
 use crate::event_loop::EventLoop;
 use crate::hosting::asgi::task_of;
 use crate::hosting::wsgi_running::thread_of;
-use crate::logging::log_exception;
+use crate::logging::{log_exception, log_warning};
+use crate::message::request::Request as RequestObject;
 use crate::server::contention;
 use crate::support::lock;
 
@@ -53,6 +54,28 @@ impl LanguageRuntime for PythonRuntime {
         lock(&self.0.report).as_mut().into_iter().for_each(|report| drop(report.write_all(RECYCLED)));
     }
 
+    fn recycle_for_memory(&self) {
+        lock(&self.0.report).as_mut().into_iter().for_each(|report| drop(report.write_all(GROWN)));
+    }
+
+    fn name_running(&self) {
+        const MOST: usize = 5;
+        Python::attach(|py| {
+            let active = self.0.active(py);
+            let name = |request: &Py<RequestObject>| {
+                let request = request.get().inner();
+                format!("{} {}", request.method(), request.target())
+            };
+            let mut names: Vec<String> = active.iter().take(MOST).map(name).collect();
+            if active.len() > MOST {
+                names.push(format!("{} more", active.len() - MOST));
+            }
+            if !names.is_empty() {
+                log_warning(py, &outside::log::one_line(&format!("the end waits for {}", names.join(", "))));
+            }
+        });
+    }
+
     fn note_hanging(&self, request: &Arc<Request>) {
         Python::attach(|py| {
             let name = format!("{} {}", request.method(), request.target());
@@ -78,6 +101,7 @@ impl LanguageRuntime for PythonRuntime {
 }
 
 /// The bytes that a worker process sends to its supervisor (`outside/_process/workers.py`) when a handler does not end, and
-/// when it has had as many requests as it may.
+/// when it has had as many requests, or has as much memory, as it may.
 const STUCK: &[u8] = b"s";
 const RECYCLED: &[u8] = b"m";
+const GROWN: &[u8] = b"g";

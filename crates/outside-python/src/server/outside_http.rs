@@ -156,7 +156,7 @@ impl OutsideHttp {
         let config = lock(&server.config).clone_ref(py);
         let settings = server.settings(py)?;
         let reactors = is_alone(config.bind(py))?.then_some(settings.config.reactors);
-        let recycles = settings.config.max_requests.is_some();
+        let recycles = settings.config.max_requests.is_some() || settings.config.max_worker_memory.is_some();
         py.import("outside._process.run")?.call_method1("run", (slf, reactors, recycles)).map(drop)
     }
 

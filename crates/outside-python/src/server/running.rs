@@ -10,8 +10,10 @@ use outside::listen::{Address, Endpoint};
 use pyo3::prelude::*;
 
 use crate::call::shared::Shared;
+use crate::current_request::current_request;
 use crate::event_loop::EventLoop;
 use crate::forked;
+use crate::message::request::Request;
 use crate::server::listening::to_python;
 use crate::support::lock;
 
@@ -80,6 +82,18 @@ pub(crate) fn _belongings(py: Python<'_>, thread: u64) -> PyResult<Belongings<'_
 #[pyfunction]
 pub(crate) fn _own_descriptors() -> Vec<RawFd> {
     outside::own_descriptors()
+}
+
+/// The request for which this thread, which has Python's number `thread`, calls a plain function or an application.
+#[pyfunction]
+pub(crate) fn _request_of_thread(py: Python<'_>, thread: u64) -> Option<Py<Request>> {
+    // A child that a program forks has copies of locks, which another thread may have held.
+    if !RunningServer::any() {
+        return None;
+    }
+    let all: Vec<Arc<Shared>> = lock(&ENTRIES).iter().map(|entry| Arc::clone(&entry.shared)).collect();
+    let called = all.iter().find_map(|shared| shared.request_of(py, thread));
+    called.or_else(|| Py::new(py, Request::view(current_request()?)).ok())
 }
 
 /// The servers that run in this process.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use outside::config::AccessLog;
 use outside::listen::{ConnectionSource, Endpoint};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -52,7 +53,7 @@ pub(crate) fn serve_on(
     install(&server.engine, &server.shared, py);
     let json_default = json_default.map(|function| JsonDefault::begin(py, &function)).transpose()?;
     server.shared.uncaught.begin(config.debug);
-    server.log.begin(py)?;
+    server.log.begin(py, config.access_log == AccessLog::Json)?;
     prepare_interrupts(py)?;
     let handlers = server.routes.handlers(py);
     let running = RunningServer::count();

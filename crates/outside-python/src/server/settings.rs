@@ -112,8 +112,8 @@ pub(crate) fn check_host(host: &Bound<'_, PyAny>) -> PyResult<Vec<Address>> {
         .map_err(|_| PyValueError::new_err(format!("{ip:?} is no address of this machine; for example \"127.0.0.1\"")))
 }
 
-/// The keys whose tuples are lists: names that share a certificate, identifier and key.
-const TUPLES: &[&str] = &["domains", "acme_eab"];
+/// The keys whose tuples are lists: names that share a certificate, identifier and key, fields.
+const TUPLES: &[&str] = &["domains", "acme_eab", "access_log_fields"];
 
 /// The meaning of a value in which tuples stand for lists.
 fn listed(value: &Bound<'_, PyAny>) -> Value {

@@ -11,6 +11,7 @@ use outside::websocket::{Message, SessionHandler, Style};
 use pyo3::prelude::*;
 
 use crate::call::context::RequestContext;
+use crate::current_request::CurrentRequest;
 use crate::errors::value_error;
 use crate::event_loop::{Described, EventLoop, LoopJob, LoopReport, Rescuers};
 use crate::forked::leave_if_forked;
@@ -176,6 +177,8 @@ impl ConnectionObjects {
         function: &Bound<'py, PyAny>,
         more: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
+        let opened = self.object.get().inner().ok();
+        let _for_the_log = opened.map(|connection| CurrentRequest::begin(connection.request()));
         match (&self.context, more) {
             (None, None) => awaited(function.call1((&self.object,))?, None),
             (None, Some(more)) => awaited(function.call1((&self.object, more))?, None),

@@ -10,6 +10,7 @@ use super::value::*;
 use super::{AccessLog, Config, MOST_REACTORS, Secrets, Symlinks};
 
 const SECONDS: &str = "seconds, more than 0";
+const PATH: &str = "a path that begins with '/', or None";
 
 /// One key of the configuration.
 #[derive(Debug)]
@@ -131,7 +132,7 @@ pub static KEYS: &[Key] = &[
     },
     Key {
         name: "drain_delay",
-        meaning: "seconds after SIGTERM in which everything is served as before, while `health_route` says 503: load \
+        meaning: "seconds after SIGTERM in which everything is served as before, while `ready_route` says 503: load \
                   balancers look elsewhere before the server stops accepting; a second signal cuts",
         default: Value::Integer(0),
         allowed: "seconds, 0 or more",
@@ -188,6 +189,20 @@ pub static KEYS: &[Key] = &[
         apply: |_, value| whole(value, 0, 1_000_000_000, |_| ()),
     },
     Key {
+        name: "max_worker_memory_mb",
+        meaning: "memory of a worker process (resident, as `ps` shows it) beyond which another one takes its place, as for \
+                  `max_requests`: one worker of a server at a time, the new one first",
+        default: Value::None,
+        allowed: "a number of MiB from 1 to 1048576, or None: no bound",
+        apply: |config, value| match value {
+            Value::None => {
+                config.max_worker_memory = None;
+                true
+            }
+            value => number(value, 1.0, 1_048_576.0, |n| config.max_worker_memory = Some((n * 1_048_576.0) as u64)),
+        },
+    },
+    Key {
         name: "on_worker_start",
         meaning: "`callback(slot)` in each worker process before it serves",
         default: Value::None,
@@ -203,20 +218,25 @@ pub static KEYS: &[Key] = &[
     },
     Key {
         name: "health_route",
-        meaning: "a path that the engine answers itself: 200, or 503 while the server drains",
+        meaning: "another name of `ready_route`; both may be set",
         default: Value::None,
-        allowed: "a path that begins with '/', or None",
-        apply: |config, value| match value {
-            Value::None => {
-                config.health_route = None;
-                true
-            }
-            Value::Owned(path) if path.starts_with('/') => {
-                config.health_route = Some(path.clone());
-                true
-            }
-            _ => false,
-        },
+        allowed: PATH,
+        apply: |config, value| path_or_none(value, &mut config.health_route),
+    },
+    Key {
+        name: "ready_route",
+        meaning: "a path that the engine answers itself, for any host: 200 while the server takes new clients, 503 from the \
+                  moment when it is told to end",
+        default: Value::None,
+        allowed: PATH,
+        apply: |config, value| path_or_none(value, &mut config.ready_route),
+    },
+    Key {
+        name: "live_route",
+        meaning: "a path that the engine answers itself, for any host: 200 as long as its event loop turns, while it drains too",
+        default: Value::None,
+        allowed: PATH,
+        apply: |config, value| path_or_none(value, &mut config.live_route),
     },
     Key {
         name: "recv_size",
@@ -622,6 +642,25 @@ pub static KEYS: &[Key] = &[
             ];
             one_of(value, names, &mut config.access_log)
         },
+    },
+    Key {
+        name: "access_log_fields",
+        meaning: "the fields of a line of the access log in JSON, in this order, instead of the usual ones, and further \
+                  attributes of its records; `header:NAME` is a field of the request. With an id among them each request has one",
+        default: Value::Texts(&[]),
+        allowed: "a list of 'time', 'client', 'peer', 'method', 'target', 'path', 'query', 'version', 'status', 'bytes', \
+                  'microseconds', 'host', 'scheme', 'referer', 'agent', 'route', 'request_id', 'trace_id', 'span_id', 'end', \
+                  'worker' and 'header:NAME'; empty: the usual ones. Fields with secrets, such as Authorization, Cookie and \
+                  Set-Cookie, have no name here",
+        apply: |config, value| each(value, &mut config.access_log_fields),
+    },
+    Key {
+        name: "request_ids",
+        meaning: "whether every request has an id, on its answer (`X-Request-ID`) and in its line of the access log; else those \
+                  have one whose id a trusted proxy has sent, or a handler or a record of the log has used",
+        default: Value::Bool(false),
+        allowed: "True or False",
+        apply: |config, value| flag(value, &mut config.request_ids),
     },
     Key {
         name: "header_timeout",

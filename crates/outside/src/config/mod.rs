@@ -18,6 +18,7 @@
 mod domains;
 mod history;
 mod keys;
+mod log_fields;
 mod secrets;
 mod value;
 
@@ -32,6 +33,8 @@ use crate::message::{Cors, FormLimits, HostPattern, SecurityHeaders, TrustedProx
 pub use domains::{AcmeConfig, Challenge, Domain};
 pub use history::HistoryRule;
 pub use keys::{KEYS, Key};
+pub(crate) use log_fields::USUAL_FIELDS;
+pub use log_fields::{LOG_FIELDS, LogField};
 pub use secrets::Secrets;
 pub use value::{CertificateFiles, Value};
 use value::{hidden, shown};
@@ -56,9 +59,12 @@ pub struct Config {
     pub termination_timeout: Duration,
     pub cancel_on_disconnect: bool,
     pub max_requests: Option<u64>,
+    pub max_worker_memory: Option<u64>,
     pub drain_delay: Duration,
     pub drain_idle: Duration,
     pub health_route: Option<String>,
+    pub ready_route: Option<String>,
+    pub live_route: Option<String>,
     pub recv_size: usize,
     pub send_size: usize,
     pub keep_alive: bool,
@@ -72,6 +78,8 @@ pub struct Config {
     pub cors: Option<Cors>,
     pub security_headers: SecurityHeaders,
     pub access_log: AccessLog,
+    pub access_log_fields: Vec<LogField>,
+    pub request_ids: bool,
     pub header_timeout: Duration,
     pub first_byte_timeout: Duration,
     pub keep_alive_idle: Duration,
@@ -199,9 +207,12 @@ impl Default for Config {
             termination_timeout: Duration::ZERO,
             cancel_on_disconnect: false,
             max_requests: None,
+            max_worker_memory: None,
             drain_delay: Duration::ZERO,
             drain_idle: Duration::ZERO,
             health_route: None,
+            ready_route: None,
+            live_route: None,
             recv_size: 0,
             send_size: 0,
             keep_alive: false,
@@ -214,6 +225,8 @@ impl Default for Config {
             cors: None,
             security_headers: SecurityHeaders::default(),
             access_log: AccessLog::Off,
+            access_log_fields: Vec::new(),
+            request_ids: false,
             header_timeout: Duration::ZERO,
             first_byte_timeout: Duration::ZERO,
             keep_alive_idle: Duration::ZERO,

@@ -69,6 +69,16 @@ pub(super) fn whole_or_none(value: &Value, target: &mut Option<usize>) -> bool {
     whole(value, 1, i64::MAX, |n| *target = Some(n as usize))
 }
 
+/// Reads a path, or `None`. Returns whether it is allowed.
+pub(super) fn path_or_none(value: &Value, target: &mut Option<String>) -> bool {
+    *target = match (value, text(value)) {
+        (Value::None, _) => None,
+        (_, Some(path)) if path.starts_with('/') => Some(path.to_owned()),
+        _ => return false,
+    };
+    true
+}
+
 pub(super) fn number(value: &Value, least: f64, most: f64, mut take: impl FnMut(f64)) -> bool {
     let number = match value {
         Value::Integer(number) => *number as f64,

@@ -154,12 +154,12 @@ impl Connection {
                 }
                 Greeting::Gone => return None,
             }
-            // A conversation that ends without an answer is not logged: each answer has its own line.
             let answered = match connection.is_http2 {
                 true => false,
                 false => match connection.converse().await {
                     Ok(answered) => answered,
                     Err(stop) => {
+                        connection.log_unanswered();
                         connection.break_off(&stop).await;
                         return None;
                     }

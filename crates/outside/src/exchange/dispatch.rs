@@ -169,7 +169,7 @@ impl Dispatcher {
     /// Writes into the log that a handler was late, so that the client gets 504.
     pub(crate) fn note_late(&self, request: &Request) {
         let text = format!("{} {}: no answer within process_timeout", request.method(), request.target());
-        self.service.log.event(Level::Warning, text);
+        self.service.log.event_of(Level::Warning, text, Some(request));
     }
 
     /// Has the executor perform one exchange and waits for it, unless the client is `gone` first.

@@ -57,6 +57,12 @@ impl Executor {
         drop(self.runtime.handle().spawn_blocking(move || executor.host.interrupt(&request)));
     }
 
+    /// Has the language name the handlers that run.
+    pub(crate) fn name_running(self: &Arc<Self>) {
+        let executor = Arc::clone(self);
+        drop(self.runtime.handle().spawn_blocking(move || executor.host.name_running()));
+    }
+
     /// Has the language say where a hosted application is that does not answer this request.
     pub(super) fn note_hanging(self: &Arc<Self>, request: &Arc<Request>) {
         let (executor, request) = (Arc::clone(self), Arc::clone(request));

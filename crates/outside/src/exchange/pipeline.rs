@@ -10,7 +10,7 @@
 //! 5. [`Dispatcher::ask`]: a file, an asynchronous handler or a WebSocket answers; the executor calls functions;
 //! 6. [`Dispatcher::begin`]: a stream has its first piece before its head is sent;
 //! 7. [`Dispatcher::complete`]: compression, then the fields that the site adds to every answer;
-//! 8. [`seal`]: HSTS, length and media type; the wire renders and sends that;
+//! 8. [`seal`]: HSTS, the id of the request, length and media type; the wire renders and sends that;
 //! 9. [`access_line`] makes the line of the log; [`Dispatcher::call_after_hooks`] comes last.
 //!
 //! Only waiting differs. HTTP/1.1 takes a batch of requests through each step and writes their answers at once. HTTP/2
@@ -32,7 +32,7 @@ use crate::content::ACCEPTED;
 use crate::error::Refusal;
 use crate::files::FileContent;
 use crate::handler::Handler;
-use crate::log::AccessLine;
+use crate::log::{AccessLine, End, UNANSWERED};
 use crate::message::{Body, Headers, Request, Response};
 use crate::route::RouteChoice;
 use crate::site::{DEBUG_PATH, Front, set_site};
@@ -278,7 +278,9 @@ pub(crate) struct Sealed {
 /// Step 8. Takes the content out of an answer, and decides the facts for its head. `is_secure`: whether TLS is used.
 #[inline]
 pub(crate) fn seal(front: &Front, exchange: &mut Exchange, is_secure: bool, response: &mut Response) -> Sealed {
-    front.add_hsts(exchange.request.as_deref().or(exchange.fragment.as_deref()), is_secure, response);
+    let request = exchange.request.as_deref().or(exchange.fragment.as_deref());
+    front.add_hsts(request, is_secure, response);
+    front.add_id(request, response);
     let (mut body, file) = (std::mem::take(&mut response.body), exchange.content.take());
     if let Body::Stream(stream) = &mut body
         && let Some(whole) = stream.take_whole()
@@ -295,13 +297,18 @@ pub(crate) fn seal(front: &Front, exchange: &mut Exchange, is_secure: bool, resp
     Sealed { body, file, meta }
 }
 
-/// Step 9. The line of an exchange in the access log.
+/// Step 9. The line of an exchange in the access log, however it has ended.
 pub(crate) fn access_line<'e>(exchange: &'e Exchange, client: &'e [u8]) -> AccessLine<'e> {
+    let (status, end) = match exchange.status {
+        0 => (UNANSWERED, End::Unanswered),
+        status => (status, if exchange.is_cut { End::Cut } else { End::Complete }),
+    };
     AccessLine {
         request: exchange.request.as_deref().or(exchange.fragment.as_deref()),
         client,
-        status: exchange.status,
+        status,
         bytes: exchange.bytes,
         duration: exchange.began.map(|began| began.elapsed()),
+        end,
     }
 }

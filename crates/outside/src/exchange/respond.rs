@@ -8,15 +8,15 @@ use crate::error::{Error, Refusal};
 use crate::handler::Handler;
 use crate::message::{Body, Request, Response};
 use crate::route::RouteChoice;
-use crate::site::{error_page, redirect};
+use crate::site::{Probe, error_page, redirect};
 use crate::transport::ListenerRole;
 use crate::websocket::Acceptance;
 
 impl Dispatcher {
-    /// The answer at the configured path of the health check: whether the process lives.
+    /// The answer at the configured paths of probes: whether the process lives, and whether it takes new clients.
     pub(super) fn health(&self, request: &Request) -> Option<Response> {
-        self.service.config.health_route.as_deref().filter(|route| *route == request.url())?;
-        let response = match self.service.is_leaving() {
+        let probe = self.service.front.probe(request)?;
+        let response = match probe == Probe::Ready && self.service.is_leaving() {
             true => Response::text("draining\n").with_status(503),
             false => Response::text("ok\n"),
         };

@@ -8,6 +8,7 @@ use super::clock::Clock;
 use super::connection_limit::ConnectionLimit;
 use super::executor::Executor;
 use super::handshakes::Handshakes;
+use super::memory_bound::MemoryBound;
 use super::registry::ConnectionRegistry;
 use super::request_count::RequestCount;
 use crate::budget::Budget;
@@ -47,6 +48,8 @@ pub(crate) struct Service {
     pub(crate) spools: Arc<Spools>,
     /// Counts the requests of all reactors, if `max_requests` bounds them.
     pub(crate) requests: Option<Arc<RequestCount>>,
+    /// Looks at the memory of the process, if `max_worker_memory_mb` bounds it.
+    pub(crate) memory: Option<Arc<MemoryBound>>,
 }
 
 /// The stage before the end: everything is served as before, while health checks say that the server is about to end.

@@ -101,7 +101,7 @@ impl Exchange {
         call: impl FnOnce(Option<&Arc<Request>>) -> Result<Response, Error>,
     ) -> Result<Response, Error> {
         catch_unwind(AssertUnwindSafe(|| call(self.request.as_ref()))).unwrap_or_else(|_| {
-            log.event(Level::Error, format!("{}: the handler panicked", self.name()));
+            log.event_of(Level::Error, format!("{}: the handler panicked", self.name()), self.request.as_deref());
             let error = Error::status(500, None);
             Err(match take_panic() {
                 Some(panicked) => error.with_cause(panicked),
@@ -122,7 +122,7 @@ impl Exchange {
         let message = error.public_message();
         let handler = site.handler_of(&error);
         if error.is_internal() && !handler.is_some_and(|handler| handler.takes(&error)) {
-            log.event(Level::Error, format!("{}: {error}", self.name()));
+            log.event_of(Level::Error, format!("{}: {error}", self.name()), self.request.as_deref());
         } else if let Some(refusal) = error.refusal() {
             log.complain_of(refusal);
         }
@@ -142,7 +142,8 @@ impl Exchange {
                     self.keep_attachment(&mut error);
                     if error.is_internal() {
                         let name = self.name();
-                        log.event(Level::Error, format!("{name}: the error handler of {code} failed: {error}"));
+                        let text = format!("{name}: the error handler of {code} failed: {error}");
+                        log.event_of(Level::Error, text, self.request.as_deref());
                     }
                 }
             }

@@ -52,6 +52,8 @@ pub(crate) struct Exchange {
     pub(crate) status: u16,
     /// Bytes of content that were sent, for the log.
     pub(crate) bytes: u64,
+    /// Whether the answer was not sent whole, for the log.
+    pub(crate) is_cut: bool,
 }
 
 /// The work that is to be done, or the result of it.
@@ -104,7 +106,13 @@ impl Exchange {
             was_slow: false,
             status: 0,
             bytes: 0,
+            is_cut: false,
         }
+    }
+
+    /// Whether the head of a request could be read, at least in part.
+    pub(crate) fn has_head(&self) -> bool {
+        self.request.is_some() || self.fragment.is_some()
     }
 
     /// Whether a call of this function waits for content that comes in meanwhile.

@@ -37,6 +37,14 @@ pub trait LanguageRuntime: Send + Sync {
     /// place. Called inside the event loop: must not wait.
     fn recycle(&self) {}
 
+    /// The same when this process has more memory than `max_worker_memory_mb`.
+    fn recycle_for_memory(&self) {
+        self.recycle();
+    }
+
+    /// Called when the end of the server waits for handlers: names them, if the language can. May wait like `interrupt`.
+    fn name_running(&self) {}
+
     /// Called when an application that has no deadline has not answered this request for `process_timeout`: says where it
     /// is, if the language can. May wait like `interrupt`.
     fn note_hanging(&self, request: &Arc<Request>) {

@@ -4,16 +4,18 @@
 //! (docs/security.md S39). Authorization, cookies and content are never written.
 
 use super::form::LineFormat;
-use super::line::{AccessLine, push_escaped, push_hex};
+use super::line::{AccessLine, End, push_escaped, push_hex};
 use super::moment::Moment;
 use super::terminal;
+use crate::config::LogField;
 use crate::message::{KnownHeader, Request, push_decimal};
 
 impl AccessLine<'_> {
-    /// Appends the line with its newline.
-    pub(crate) fn write_to(&self, out: &mut Vec<u8>, form: LineFormat, now: &Moment) {
+    /// Appends the line with its newline; in JSON with these fields, or the usual ones if there are none.
+    pub(super) fn write_to(&self, out: &mut Vec<u8>, form: LineFormat, fields: &[LogField], now: &Moment) {
         match form {
-            LineFormat::Json => self.write_json(out, now),
+            LineFormat::Json if fields.is_empty() => self.write_json(out, now),
+            LineFormat::Json => self.write_fields(out, fields, now),
             LineFormat::Plain | LineFormat::Coloured => terminal::write(self, out, form == LineFormat::Coloured, now),
             _ => self.write_common(out, form == LineFormat::Combined, now),
         }
@@ -72,6 +74,15 @@ impl AccessLine<'_> {
                 push_json_field(out, name, value);
             }
         }
+        if let Some(ids) = self.request.and_then(Request::known_ids) {
+            for (name, value) in [(&b"request_id"[..], ids.id()), (b"trace_id", &*ids.trace), (b"span_id", &*ids.span)]
+            {
+                push_json_field(out, name, value.as_bytes());
+            }
+        }
+        if self.end != End::Complete {
+            push_json_field(out, b"end", self.end.name().as_bytes());
+        }
         out.push(b'}');
     }
 
@@ -84,6 +95,11 @@ fn push_json_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(b",\"");
     out.extend_from_slice(name);
     out.extend_from_slice(b"\":\"");
+    push_json_bytes(out, value);
+}
+
+/// Appends bytes of a client as the inside of a text, and its end.
+fn push_json_bytes(out: &mut Vec<u8>, value: &[u8]) {
     for &byte in value {
         match byte {
             b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
@@ -91,6 +107,24 @@ fn push_json_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
             _ => {
                 out.extend_from_slice(b"\\u00");
                 push_hex(out, byte);
+            }
+        }
+    }
+    out.push(b'"');
+}
+
+/// Appends a text with its quotes, all of it ASCII.
+pub(super) fn push_json_text(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => out.extend_from_slice(&[b'\\', character as u8]),
+            ' '..='~' => out.push(character as u8),
+            _ => {
+                let mut units = [0; 2];
+                for unit in character.encode_utf16(&mut units) {
+                    out.extend_from_slice(format!("\\u{unit:04x}").as_bytes());
+                }
             }
         }
     }

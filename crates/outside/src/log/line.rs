@@ -16,6 +16,32 @@ pub(crate) struct AccessLine<'a> {
     pub(crate) bytes: u64,
     /// From the end of the request's head to the last byte of the response.
     pub(crate) duration: Option<Duration>,
+    pub(crate) end: End,
+}
+
+/// How an exchange has ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum End {
+    /// With its whole answer.
+    #[default]
+    Complete,
+    /// Within its answer.
+    Cut,
+    /// Without an answer: the client has left before, or the server has ended.
+    Unanswered,
+}
+
+/// The status of an exchange without an answer, in the log alone; other servers call it so.
+pub(crate) const UNANSWERED: u16 = 499;
+
+impl End {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Cut => "cut",
+            Self::Unanswered => "unanswered",
+        }
+    }
 }
 
 impl AccessLine<'_> {

@@ -27,6 +27,7 @@
 //! ```
 
 mod access;
+mod fields;
 mod form;
 mod line;
 mod moment;
@@ -39,18 +40,26 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use access::push_json_text;
+use fields::Fields;
 use form::LineFormat;
-pub(crate) use line::{AccessLine, client_text};
+pub(crate) use line::{AccessLine, End, UNANSWERED, client_text};
 pub(crate) use moment::Moment;
-pub use sink::{Level, LogSink, StandardError};
+pub use sink::{AccessRecord, EventRequest, FieldValue, Level, LogSink, StandardError};
 
-use crate::config::AccessLog;
+use crate::config::{AccessLog, Config};
 use crate::error::Refusal;
+use crate::message::Request;
 
 /// The log of one server.
 pub(crate) struct Log {
     form: LineFormat,
+    fields: Fields,
     shows_duration: bool,
+    /// Whether lines become records with their fields.
+    has_records: bool,
+    /// Whether events become lines of JSON.
+    has_json_events: bool,
     pending: Mutex<PendingLines>,
     more: Condvar,
     sink: Arc<dyn LogSink>,
@@ -63,7 +72,8 @@ pub(crate) struct Log {
 #[derive(Default)]
 struct PendingLines {
     lines: Vec<u8>,
-    events: Vec<(Level, String)>,
+    records: Vec<AccessRecord>,
+    events: Vec<(Level, String, Option<EventRequest>)>,
     lost: u64,
     closed: bool,
 }
@@ -74,14 +84,22 @@ const GATHER: Duration = Duration::from_millis(20);
 const PLENTY: usize = 64 << 10;
 /// Bytes of pending lines beyond which lines are lost.
 const TOO_MUCH: usize = 8 << 20;
+/// Pending records beyond which records are lost.
+const TOO_MANY: usize = 10_000;
+/// Pending records that are handed on without waiting.
+const MANY: usize = 200;
 const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 
 impl Log {
-    pub(crate) fn new(setting: AccessLog, sink: Arc<dyn LogSink>) -> Arc<Self> {
-        let form = LineFormat::chosen(setting, &*sink);
+    pub(crate) fn new(config: &Config, sink: Arc<dyn LogSink>) -> Arc<Self> {
+        let form = LineFormat::chosen(config.access_log, &*sink);
+        let has_records = form != LineFormat::Off && sink.wants_records();
         Arc::new(Self {
             form,
-            shows_duration: form.shows_duration(),
+            fields: Fields::of(&config.access_log_fields),
+            shows_duration: form.shows_duration() || has_records,
+            has_records,
+            has_json_events: config.access_log == AccessLog::Json && sink.wants_json(),
             pending: Mutex::default(),
             more: Condvar::new(),
             sink,
@@ -117,22 +135,47 @@ impl Log {
         for line in lines {
             if pending.lines.len() > TOO_MUCH {
                 pending.lost += 1;
+            } else if self.has_records {
+                self.add_record(&mut pending, &line, now);
             } else {
-                line.write_to(&mut pending.lines, self.form, now);
+                line.write_to(&mut pending.lines, self.form, &self.fields.of_lines, now);
             }
         }
         self.notify(&pending, was_empty);
     }
 
+    #[cold]
+    fn add_record(&self, pending: &mut PendingLines, line: &AccessLine<'_>, now: &Moment) {
+        if pending.records.len() >= TOO_MANY {
+            pending.lost += 1;
+            return;
+        }
+        let mut text = Vec::new();
+        line.write_to(&mut text, self.form, &self.fields.of_lines, now);
+        text.pop(); // its newline
+        // All of it is ASCII.
+        let text = String::from_utf8(text).unwrap_or_default();
+        pending.records.push(self.fields.record(line, text, now));
+    }
+
     /// Adds an event. It becomes one line, even if a client, a file's name or the system has put line ends into it
     /// (docs/security.md S39).
     pub(crate) fn event(&self, level: Level, text: impl Into<String>) {
+        self.add_event(level, &text.into(), None);
+    }
+
+    /// The same for an event of a request, whose ids go with it.
+    pub(crate) fn event_of(&self, level: Level, text: impl Into<String>, request: Option<&Request>) {
+        self.add_event(level, &text.into(), request.map(EventRequest::of));
+    }
+
+    fn add_event(&self, level: Level, text: &str, request: Option<EventRequest>) {
         let mut pending = self.lock();
         let was_empty = pending.is_empty();
-        if pending.events.len() > 10_000 {
+        if pending.events.len() > TOO_MANY {
             pending.lost += 1;
         } else {
-            pending.events.push((level, one_line(&text.into()).into_owned()));
+            pending.events.push((level, one_line(text).into_owned(), request));
         }
         self.notify(&pending, was_empty);
     }
@@ -165,14 +208,30 @@ impl Log {
     pub(crate) fn flush(&self) {
         let _order = self.sinking.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = self.lock().take();
-        for (level, text) in &taken.events {
-            self.sink.event(*level, text);
+        for (level, text, request) in &taken.events {
+            self.hand_on_event(*level, text, request.as_ref());
         }
         if !taken.lines.is_empty() {
             self.sink.access(&taken.lines);
         }
+        if !taken.records.is_empty() {
+            self.sink.records(&self.fields.names, taken.records);
+        }
         if taken.lost > 0 {
-            self.sink.event(Level::Warning, &format!("{} log lines lost: the log's reader is too slow", taken.lost));
+            let text = format!("{} log lines lost: the log's reader is too slow", taken.lost);
+            self.hand_on_event(Level::Warning, &text, None);
+        }
+    }
+
+    fn hand_on_event(&self, level: Level, text: &str, request: Option<&EventRequest>) {
+        match request {
+            _ if self.has_json_events => {
+                if level > Level::Debug {
+                    self.sink.access(&json_event(level, text, request, &Moment::now()));
+                }
+            }
+            Some(request) => self.sink.event_of(level, text, request),
+            None => self.sink.event(level, text),
         }
     }
 
@@ -182,7 +241,9 @@ impl Log {
             while pending.is_empty() && !pending.closed {
                 pending = self.more.wait(pending).unwrap_or_else(PoisonError::into_inner);
             }
-            let gathering = |pending: &mut PendingLines| !pending.closed && pending.lines.len() < PLENTY;
+            let gathering = |pending: &mut PendingLines| {
+                !pending.closed && pending.lines.len() < PLENTY && pending.records.len() < MANY
+            };
             let waited = self.more.wait_timeout_while(pending, GATHER, gathering);
             let closed = waited.unwrap_or_else(PoisonError::into_inner).0.closed;
             self.flush();
@@ -196,7 +257,7 @@ impl Log {
     /// gathers lines for [`GATHER`] or up to [`PLENTY`] bytes. So only the first entry and a full buffer need a
     /// wake-up, while one for each line would be a system call in each request.
     fn notify(&self, pending: &PendingLines, was_empty: bool) {
-        if was_empty || pending.lines.len() >= PLENTY {
+        if was_empty || pending.lines.len() >= PLENTY || pending.records.len() >= MANY {
             self.more.notify_all();
         }
     }
@@ -204,6 +265,24 @@ impl Log {
     fn lock(&self) -> MutexGuard<'_, PendingLines> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// An event as a line of JSON.
+fn json_event(level: Level, text: &str, request: Option<&EventRequest>, now: &Moment) -> Vec<u8> {
+    let mut line = Vec::with_capacity(text.len() + 96);
+    line.extend_from_slice(b"{\"time\":\"");
+    line.extend_from_slice(&now.iso);
+    line.extend_from_slice(b"\",\"level\":");
+    push_json_text(&mut line, level.name());
+    line.extend_from_slice(b",\"event\":");
+    push_json_text(&mut line, text);
+    let ids = request.map(|ids| [("request_id", &ids.id), ("trace_id", &ids.trace_id), ("span_id", &ids.span_id)]);
+    for (name, id) in ids.into_iter().flatten() {
+        line.extend_from_slice(format!(",\"{name}\":").as_bytes());
+        push_json_text(&mut line, id);
+    }
+    line.extend_from_slice(b"}\n");
+    line
 }
 
 /// The text as one line: characters that are not visible or could end the line are escaped.
@@ -235,6 +314,25 @@ impl PendingLines {
     }
 
     fn is_empty(&self) -> bool {
-        self.lines.is_empty() && self.events.is_empty() && self.lost == 0
+        self.lines.is_empty() && self.records.is_empty() && self.events.is_empty() && self.lost == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_as_a_line_of_json() {
+        let now = Moment::at(1_795_332_600);
+        let line = json_event(Level::Warning, "a \"b\" \u{e9}\u{1f600}", None, &now);
+        assert_eq!(
+            String::from_utf8(line).unwrap(),
+            "{\"time\":\"2026-11-22T07:30:00Z\",\"level\":\"warning\",\"event\":\"a \\\"b\\\" \\u00e9\\ud83d\\ude00\"}\n"
+        );
+        let request = Request::default();
+        let line = json_event(Level::Error, "failed", Some(&EventRequest::of(&request)), &now);
+        let line: serde_json::Value = serde_json::from_slice(&line).unwrap();
+        assert_eq!((line["request_id"].as_str(), line["trace_id"].as_str()), (Some(request.id()), Some(request.id())));
     }
 }

@@ -2,6 +2,8 @@
 
 use std::io::{IsTerminal as _, Write as _};
 
+use crate::message::Request;
+
 /// The severity of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
@@ -15,6 +17,51 @@ pub enum Level {
     Error,
 }
 
+impl Level {
+    /// The name in lower case.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// A line of the access log with its fields.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessRecord {
+    /// The line in the form of `access_log`, without its newline.
+    pub line: String,
+    /// The values of the fields, in the order of their names; `None`: the exchange has none.
+    pub values: Vec<Option<FieldValue>>,
+}
+
+/// The value of a field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each variant is what its name says")]
+pub enum FieldValue {
+    Text(String),
+    Number(u64),
+}
+
+/// The ids of the request of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "as the methods of `Request` of these names")]
+pub struct EventRequest {
+    pub id: String,
+    pub trace_id: String,
+    pub span_id: String,
+}
+
+impl EventRequest {
+    pub(crate) fn of(request: &Request) -> Self {
+        let (id, trace_id, span_id) = (request.id(), request.trace_id(), request.span_id());
+        Self { id: id.to_owned(), trace_id: trace_id.to_owned(), span_id: span_id.to_owned() }
+    }
+}
+
 /// The destination of the log. Called from one thread at a time.
 pub trait LogSink: Send + Sync {
     /// Complete lines of the access log, each ended by a newline; all of it is ASCII.
@@ -22,6 +69,28 @@ pub trait LogSink: Send + Sync {
 
     /// One event.
     fn event(&self, level: Level, text: &str);
+
+    /// One event of a request: its ids are on the answer too.
+    fn event_of(&self, level: Level, text: &str, request: &EventRequest) {
+        let _ = request;
+        self.event(level, text);
+    }
+
+    /// Whether the sink takes each line of the access log as a record, by [`LogSink::records`] instead of
+    /// [`LogSink::access`]. Asked once, when the server starts.
+    fn wants_records(&self) -> bool {
+        false
+    }
+
+    /// Lines of the access log with their fields, whose names are `names`.
+    fn records(&self, names: &[String], records: Vec<AccessRecord>) {
+        let _ = (names, records);
+    }
+
+    /// Whether events become lines of JSON, by [`LogSink::access`], where `access_log` is `"json"`.
+    fn wants_json(&self) -> bool {
+        false
+    }
 
     /// Whether access lines go straight to a terminal. Then `AccessLog::Auto` writes them for people, with colours.
     fn is_terminal(&self) -> bool {
@@ -48,5 +117,9 @@ impl LogSink for StandardError {
 
     fn is_terminal(&self) -> bool {
         std::io::stderr().is_terminal()
+    }
+
+    fn wants_json(&self) -> bool {
+        true
     }
 }

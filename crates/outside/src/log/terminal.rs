@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::line::{AccessLine, push_escaped};
+use super::line::{AccessLine, End, push_escaped};
 use super::moment::Moment;
 
 const GREEN: &str = "32";
@@ -27,6 +27,9 @@ pub(super) fn write(line: &AccessLine<'_>, out: &mut Vec<u8>, coloured: bool, no
     push_painted(out, line.status.to_string().as_bytes(), coloured.then_some(colour));
     let duration = line.duration.map_or_else(|| "-".to_owned(), human_duration);
     push_text(out, &format!(" {:>7} {duration:>7}  ", human_size(line.bytes)));
+    if line.end == End::Cut {
+        push_painted(out, b"cut ", coloured.then_some(RED));
+    }
     match line.request {
         Some(request) => {
             push_escaped(out, request.method().as_bytes());
@@ -124,6 +127,7 @@ mod tests {
             status,
             bytes: 512,
             duration: Some(Duration::from_micros(430)),
+            end: End::Complete,
         };
         let written = |status, coloured| {
             let mut out = Vec::new();

@@ -32,7 +32,7 @@ impl Request {
 
     /// Whether a value was kept.
     pub(crate) fn has_state(&self) -> bool {
-        self.state.get().is_some()
+        self.state.get().is_some_and(|state| state.has_values())
     }
 
     /// Makes these calls now: for a binding whose handler was cancelled, so that its request may stay for a while.

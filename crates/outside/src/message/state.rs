@@ -1,31 +1,38 @@
-//! The program's own values on a request: one of each type, from functions before a handler to the handler.
+//! What a request carries beside itself: the program's own values, one of each type, and its ids.
 
 use std::any::{Any, TypeId};
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-/// Values by their type.
+use super::request_ids::RequestIds;
+
+type Values = Vec<(TypeId, Arc<dyn Any + Send + Sync>)>;
+
+/// Values by their type, and the ids of the request: neither costs a request anything that has none.
 #[derive(Default)]
-pub(crate) struct RequestState(Mutex<Vec<(TypeId, Arc<dyn Any + Send + Sync>)>>);
+pub(crate) struct RequestState {
+    values: Mutex<Values>,
+    pub(crate) ids: OnceLock<RequestIds>,
+}
 
 impl RequestState {
     /// Keeps a value, in place of the one of its type before.
     pub(crate) fn set<T: Any + Send + Sync>(&self, value: T) {
-        let mut values = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut values = self.lock();
         values.retain(|(kind, _)| *kind != TypeId::of::<T>());
         values.push((TypeId::of::<T>(), Arc::new(value)));
     }
 
     /// The value of this type.
     pub(crate) fn get<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
-        let values = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let values = self.lock();
         let (_, value) = values.iter().find(|(kind, _)| *kind == TypeId::of::<T>())?;
         Arc::clone(value).downcast().ok()
     }
 
     /// The same; without one the value that `make` makes is kept.
     pub(crate) fn get_or<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Arc<T> {
-        let mut values = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut values = self.lock();
         let known = values.iter().find(|(kind, _)| *kind == TypeId::of::<T>());
         if let Some(value) = known.and_then(|(_, value)| Arc::clone(value).downcast().ok()) {
             return value;
@@ -33,6 +40,15 @@ impl RequestState {
         let value = Arc::new(make());
         values.push((TypeId::of::<T>(), Arc::<T>::clone(&value)));
         value
+    }
+
+    /// Whether there is a value.
+    pub(crate) fn has_values(&self) -> bool {
+        !self.lock().is_empty()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Values> {
+        self.values.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -13,6 +13,7 @@ pub(crate) mod negotiation;
 pub(crate) mod range;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub(crate) mod trace_context;
 pub(crate) mod urlencoded;
 pub(crate) mod websocket;
 

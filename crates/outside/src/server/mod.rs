@@ -103,7 +103,7 @@ impl Running {
         let challenges = tls.iter().find_map(|tls| tls.challenges().cloned());
         let front = Front::of(config).with_https(to_https).with_challenges(challenges);
         let front = if is_local { front.on_loopback(config) } else { front };
-        let log = Log::new(config.access_log, sink);
+        let log = Log::new(config, sink);
         // Raised first, because other bounds are computed from it.
         descriptors::raise_limit();
         let reactors = Arc::new(Reactors::start(config, front, site, host, &log, &control.stage)?);
@@ -327,6 +327,11 @@ impl Running {
         let seconds = patience.as_secs_f64();
         let text = format!("{} in flight, at most {seconds} s; Ctrl+C again cuts", all.join(" and "));
         self.log.event(Level::Warning, text);
+        if answers > 0
+            && let Some(service) = self.reactors.iter().next()
+        {
+            service.executor.name_running();
+        }
     }
 
     /// Waits until no connection is left, the stage is another one, or this long.
@@ -361,6 +366,9 @@ async fn tick(service: Arc<Service>, control: Arc<Control>) {
         interval.tick().await;
         service.registry.tick(&service.clock);
         trim_memory();
+        if let Some(memory) = &service.memory {
+            memory.look(service.clock.now(), &service.log);
+        }
         if service.budget.has_ended_one() {
             service.log.complain(
                 "max_unsent_mb",

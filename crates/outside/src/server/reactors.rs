@@ -14,7 +14,8 @@ use crate::config::{Config, MOST_REACTORS};
 use crate::content::Spools;
 use crate::error::Error;
 use crate::exchange::{
-    Clock, ConnectionLimit, ConnectionRegistry, Executor, Handshakes, InFlight, Order, Rank, RequestCount, Service,
+    Clock, ConnectionLimit, ConnectionRegistry, Executor, Handshakes, InFlight, MemoryBound, Order, Rank, RequestCount,
+    Service,
 };
 use crate::executor::PoolLimits;
 use crate::files::Store;
@@ -61,6 +62,7 @@ impl Reactors {
         let complain = move |key, text: &str| complaints.complain(key, text);
         let bounds = Arc::new(WebSocketBounds::new(config.max_topics, config.max_published, complain));
         let requests = config.max_requests.map(|most| Arc::new(RequestCount::new(most, Arc::clone(host))));
+        let memory = config.max_worker_memory.map(|most| Arc::new(MemoryBound::new(most, Arc::clone(host), log)));
         let mut reactors = Self(Vec::new());
         let limits = PoolLimits {
             max_workers: config.max_workers,
@@ -94,6 +96,7 @@ impl Reactors {
                 handshakes: Handshakes::default(),
                 spools: Arc::clone(&spools),
                 requests: requests.clone(),
+                memory: memory.clone(),
             }));
         }
         Ok(reactors)

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use super::ToHttps;
 use super::hosts::{AllowedHosts, MISDIRECTED};
 use super::hsts::Hsts;
+use super::ids::Ids;
+use super::probes::{Probe, Probes};
 use super::proxies::TrustedProxies;
 use crate::config::Config;
 use crate::error::Refusal;
@@ -23,6 +25,8 @@ pub(crate) struct Front {
     proxies: TrustedProxies,
     hosts: AllowedHosts,
     hsts: Hsts,
+    ids: Ids,
+    probes: Probes,
     to_https: Option<ToHttps>,
     challenges: Option<Arc<Challenges>>,
 }
@@ -33,6 +37,8 @@ impl Front {
             proxies: TrustedProxies::of(config),
             hosts: AllowedHosts::of(config),
             hsts: Hsts::of(config),
+            ids: Ids::of(config),
+            probes: Probes::of(config),
             ..Self::default()
         }
         .settled()
@@ -78,9 +84,21 @@ impl Front {
         if self.is_open { Ok(()) } else { self.look(request) }
     }
 
+    /// The question of a probe, if this request is one.
+    #[inline]
+    pub(crate) fn probe(&self, request: &Request) -> Option<Probe> {
+        self.probes.find(request)
+    }
+
     /// Adds Strict-Transport-Security to an answer: see [`Hsts::add_to`].
     pub(crate) fn add_hsts(&self, request: Option<&Request>, is_secure: bool, response: &mut Response) {
         self.hsts.add_to(request, is_secure, response);
+    }
+
+    /// Adds the id of the request to an answer: see [`Ids::add_to`].
+    #[inline]
+    pub(crate) fn add_id(&self, request: Option<&Request>, response: &mut Response) {
+        self.ids.add_to(request, response);
     }
 
     /// Whether this address is that of a trusted proxy.
@@ -91,7 +109,9 @@ impl Front {
     fn look(&self, request: &mut Request) -> Result<(), Refusal> {
         // Proxies first: a trusted one may name another host.
         self.proxies.note_client(request)?;
-        self.hosts.check(request).or_else(|refusal| self.challenge(request).map(|_| ()).ok_or(refusal))
+        // A probe knows an address of the server, and not its names.
+        let is_for_any_host = || self.probe(request).is_some() || self.challenge(request).is_some();
+        self.hosts.check(request).or_else(|refusal| if is_for_any_host() { Ok(()) } else { Err(refusal) })
     }
 
     fn settled(self) -> Self {

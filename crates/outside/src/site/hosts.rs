@@ -13,8 +13,6 @@ pub(super) struct AllowedHosts {
     listed: Option<HostSet>,
     /// Whether only loopback hosts are allowed, because no hosts are configured.
     is_of_loopback: bool,
-    /// The path that any host may ask for: health checks know an address of the server, not its names.
-    health_route: Option<Box<str>>,
 }
 
 impl AllowedHosts {
@@ -22,7 +20,6 @@ impl AllowedHosts {
         Self {
             listed: (!config.allowed_hosts.is_empty()).then(|| HostSet::of(&config.allowed_hosts)),
             is_of_loopback: false,
-            health_route: config.health_route.as_deref().map(Into::into),
         }
     }
 
@@ -49,11 +46,7 @@ impl AllowedHosts {
             // Browsers never omit the host, as HTTP/1.0 allows.
             None => !self.is_of_loopback || request.host().is_empty() || is_loopback(request.host()),
         };
-        if is_ours || self.is_health(request) { Ok(()) } else { Err(MISDIRECTED) }
-    }
-
-    fn is_health(&self, request: &Request) -> bool {
-        self.health_route.as_deref() == Some(request.url())
+        if is_ours { Ok(()) } else { Err(MISDIRECTED) }
     }
 }
 

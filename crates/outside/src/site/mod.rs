@@ -21,8 +21,10 @@ mod debug;
 mod front;
 mod hosts;
 mod hsts;
+mod ids;
 mod pages;
 mod policy;
+mod probes;
 mod proxies;
 mod to_https;
 
@@ -38,6 +40,7 @@ pub(crate) use front::Front;
 pub(crate) use hosts::unnamed_hosts;
 pub use pages::error_page;
 pub(crate) use policy::Policy;
+pub(crate) use probes::Probe;
 pub(crate) use to_https::{ToHttps, redirect};
 
 use crate::error::Error;

@@ -6,12 +6,15 @@ use crate::message::{KnownHeader, Request, Response, reason_phrase};
 pub fn error_page(request: Option<&Request>, code: u16, message: Option<&str>) -> Response {
     let phrase = reason_phrase(code);
     let accept = request.and_then(|request| request.headers().known(KnownHeader::Accept)).unwrap_or_default();
+    // A client that tells the id of a failure has its request found in the log.
+    let id = || request.filter(|request| code >= 500 || request.known_ids().is_some()).map(Request::id);
     let response = if request.is_some_and(|request| request.wants_problems) && prefers_json(accept) {
         let page = serde_json::json!({ "type": "about:blank", "title": phrase, "status": code, "detail": message });
-        Response::json(&page).with_header("Content-Type", "application/problem+json")
+        Response::json(&with_id(page, id())).with_header("Content-Type", "application/problem+json")
     } else if names(accept, b"text/html") {
         let detail = message.map(|text| format!("<p>{}</p>", escape(text))).unwrap_or_default();
-        let detail = detail + &way_on(code);
+        let id = id().map(|id| format!("<p><small>Request {id}</small></p>")).unwrap_or_default();
+        let detail = detail + &way_on(code) + &id;
         Response::html(format!(
             "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
              <title>{code} {phrase}</title><style>body{{font:1.1rem system-ui,sans-serif;margin:15vh auto;\
@@ -19,7 +22,7 @@ pub fn error_page(request: Option<&Request>, code: u16, message: Option<&str>) -
         ))
     } else if names(accept, b"application/json") {
         let page = serde_json::json!({ "status": code, "error": phrase, "message": message });
-        Response::json(&page)
+        Response::json(&with_id(page, id()))
     } else {
         Response::text(match message {
             Some(text) => format!("{code} {phrase}: {text}\n"),
@@ -29,6 +32,13 @@ pub fn error_page(request: Option<&Request>, code: u16, message: Option<&str>) -
     // RFC 9110 section 10.2.3: the seconds after which the client may try again.
     let response = if code == 503 { response.with_header("Retry-After", "1") } else { response };
     response.with_status(code)
+}
+
+fn with_id(mut page: serde_json::Value, id: Option<&str>) -> serde_json::Value {
+    if let Some(id) = id {
+        page["request_id"] = id.into();
+    }
+    page
 }
 
 /// A sentence on what happened, and a way on, for readers of the page.

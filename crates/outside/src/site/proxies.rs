@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::ids::note_ids;
 use crate::config::{Config, ProxyField};
 use crate::error::Refusal;
 use crate::message::{NO_ADDRESS, Request, TrustedProxy};
@@ -29,7 +30,7 @@ impl TrustedProxies {
         self.proxies.iter().any(|proxy| proxy.contains(address))
     }
 
-    /// Notes the client that a trusted proxy names in the fields of a request.
+    /// Notes the client, and the ids, that a trusted proxy names in the fields of a request.
     ///
     /// # Errors
     /// 400 for fields that cannot be parsed.
@@ -38,6 +39,7 @@ impl TrustedProxies {
             let is_trusted = |address| self.trusts(address);
             let forwarded = forwarded::resolve(&request.headers, request.address, &self.fields, is_trusted)?;
             request.forwarded = forwarded.map(Box::new);
+            note_ids(request);
         }
         Ok(())
     }

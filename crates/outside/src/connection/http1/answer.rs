@@ -43,10 +43,14 @@ impl Connection {
         }
         if self.exchanges.iter().any(|exchange| self.dispatcher.compresses(exchange)) {
             let mut exchanges = std::mem::take(&mut self.exchanges);
+            let mut completed = Ok(());
             for exchange in &mut exchanges {
-                self.dispatcher.complete(exchange).await?;
+                if completed.is_ok() {
+                    completed = self.dispatcher.complete(exchange).await;
+                }
             }
             self.exchanges = exchanges;
+            completed?;
         } else if self.dispatcher.site.1.policy.is_some() {
             self.exchanges.iter_mut().for_each(|exchange| self.dispatcher.add_policy_headers(exchange));
         }
@@ -74,8 +78,14 @@ impl Connection {
                 break;
             }
             if awaited.is_some() {
-                let is_in_time = self.ask_wire(&mut awaited, exchange).await?;
-                self.is_in_time(is_in_time);
+                match self.ask_wire(&mut awaited, exchange).await {
+                    Ok(is_in_time) => self.is_in_time(is_in_time),
+                    Err(stop) => {
+                        // For the log.
+                        self.exchanges = exchanges;
+                        return Err(stop);
+                    }
+                }
             }
             if is_alone {
                 self.later = exchanges.split_off(1);

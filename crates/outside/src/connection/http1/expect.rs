@@ -15,8 +15,16 @@ impl Connection {
     ) -> Result<(), Stop> {
         let dispatcher = &self.dispatcher;
         let declared = framing.body.known();
-        let is_wanted =
-            dispatcher.admit_early(&mut exchange, intake, declared, |context| dispatcher.poll_order(context)).await?;
+        let admitted =
+            dispatcher.admit_early(&mut exchange, intake, declared, |context| dispatcher.poll_order(context)).await;
+        let is_wanted = match admitted {
+            Ok(is_wanted) => is_wanted,
+            Err(stop) => {
+                // For the log.
+                self.exchanges.push(exchange);
+                return Err(stop);
+            }
+        };
         if !is_wanted {
             (self.keep_alive, self.is_uploading) = (false, true);
         } else if let Some(mut request) = exchange.request.take() {

@@ -217,7 +217,11 @@ impl Connection {
     pub(super) fn refuse_content(&mut self, fault: BodyFault, request: Arc<Request>) -> Result<(), Stop> {
         let refusal = match fault {
             BodyFault::Stopped(Stop::TimedOut) => too_slow(self.is_timed_by_rate),
-            BodyFault::Stopped(stop) => return Err(stop),
+            BodyFault::Stopped(stop) => {
+                // For the log.
+                self.exchanges.push(Exchange::new(Some(request), Work::Done));
+                return Err(stop);
+            }
             BodyFault::Refused(refusal) => refusal,
         };
         self.refuse(refusal, Some(request), None);

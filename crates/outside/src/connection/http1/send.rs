@@ -29,6 +29,8 @@ impl Connection {
         let hooks_wait = self.dispatcher.has_after_hooks();
         let mut seen = Vec::new();
         let mut result = Ok(());
+        // The exchanges before this one have left as a whole.
+        let mut left = 0;
         let more_follow = !rest.is_empty() || !self.awaited.is_empty() || !self.later.is_empty();
         let last = if more_follow { usize::MAX } else { exchanges.len().saturating_sub(1) };
         for (index, exchange) in exchanges.iter_mut().enumerate() {
@@ -38,6 +40,9 @@ impl Connection {
             }
             let closes = index == last && !self.keep_alive;
             result = self.send_one(&mut out, exchange, &mut response, closes, &now).await;
+            if out.is_empty() && result.is_ok() {
+                left = index + 1;
+            }
             if hooks_wait || exchange.request.as_ref().is_some_and(|request| request.after.get().is_some()) {
                 seen.push((exchange.request.clone(), response));
             }
@@ -53,10 +58,12 @@ impl Connection {
             result = self.write(&out, b"").await;
         }
         give_output(out);
-        self.dispatcher.service.log.access(
-            exchanges.iter().filter(|exchange| exchange.status > 0).map(|exchange| access_line(exchange, &self.client)),
-            &now,
-        );
+        let has_failed = result.is_err();
+        if has_failed {
+            exchanges.iter_mut().skip(left).for_each(|exchange| exchange.is_cut = true);
+        }
+        let ended = exchanges.iter().filter(|exchange| exchange.status > 0 || (has_failed && exchange.has_head()));
+        self.dispatcher.service.log.access(ended.map(|exchange| access_line(exchange, &self.client)), &now);
         if !seen.is_empty() {
             self.dispatcher.call_after_hooks(seen).await?;
         }
@@ -68,6 +75,20 @@ impl Connection {
         }
         self.exchanges = exchanges;
         result
+    }
+
+    /// Writes the lines of the requests that get no answer any more.
+    pub(in crate::connection) fn log_unanswered(&mut self) {
+        let awaited = std::mem::take(&mut self.awaited).into_iter().map(|request| Exchange::new(request, Work::Done));
+        let mut left: Vec<_> = std::mem::take(&mut self.exchanges);
+        left.append(&mut self.later);
+        left.extend(awaited);
+        left.extend(self.pending.take().map(|(request, _)| Exchange::new(Some(request), Work::Done)));
+        left.retain(|exchange| exchange.status == 0 && exchange.has_head());
+        if !left.is_empty() {
+            let lines = left.iter().map(|exchange| access_line(exchange, &self.client));
+            self.dispatcher.service.log.access(lines, &Moment::now());
+        }
     }
 
     /// Renders one answer behind the rendered ones in `out`; writes only if the answer does not fit there.

@@ -343,9 +343,23 @@ impl Http2 {
             };
             if let Some(call) = self.calls.take_if(|call| is_reset(&mut call.respond, context)) {
                 self.dispatcher.abandon(&call.slot, Some(&call.request), &Stop::Gone);
+                self.done.push(vec![unanswered(call)]);
             }
-            self.pending.retain_mut(|pending| !is_reset(&mut pending.accepted.respond, context));
+            let gone = self.pending.iter_mut().position(|pending| is_reset(&mut pending.accepted.respond, context));
+            if let Some(PendingStream { accepted, .. }) = gone.and_then(|at| self.pending.remove(at)) {
+                self.done.push(vec![accepted.exchange]);
+            }
         }
+    }
+
+    /// Gives up what the connection still waits for, at its end.
+    pub(super) fn give_up_all(&mut self) {
+        for call in self.calls.drain() {
+            self.dispatcher.abandon(&call.slot, Some(&call.request), &Stop::Gone);
+            self.done.push(vec![unanswered(call)]);
+        }
+        self.done.extend(self.pending.drain(..).map(|pending| vec![pending.accepted.exchange]));
+        self.log_done();
     }
 
     /// Answers calls that took too long with 504, and requests that waited too long with 503.
@@ -367,4 +381,11 @@ impl Http2 {
             self.give_task(accepted, None);
         }
     }
+}
+
+/// The exchange of a call that gets no answer any more, for the log.
+fn unanswered(call: PendingCall) -> Exchange {
+    let mut exchange = Exchange::new(Some(call.request), Work::Done);
+    exchange.began = call.began;
+    exchange
 }

@@ -106,6 +106,9 @@ impl StreamExchange {
         let mut stream = self;
         async move {
             if let Err(stop) = stream.live().await {
+                if stream.accepted.exchange.status == 0 {
+                    stream.log();
+                }
                 // A client that still waits for the answer learns by a reset that it will not come.
                 let is_ours = matches!(stop, Stop::Gone | Stop::Failed);
                 let reason = if is_ours { Reason::INTERNAL_ERROR } else { Reason::CANCEL };
@@ -119,6 +122,7 @@ impl StreamExchange {
         let mut rest = self;
         async move {
             let result = rest.send_bytes(stream, bytes).await;
+            rest.accepted.exchange.is_cut = result.is_err();
             rest.log();
             if result.is_err() {
                 rest.accepted.respond.send_reset(Reason::CANCEL);

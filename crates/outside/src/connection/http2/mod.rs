@@ -27,7 +27,7 @@ use super::Connection;
 use super::close::{ClosingConnection, DRAIN_TIME, MOST_FRAMES};
 use super::guard::ConnectionGuard;
 use crate::budget::Account;
-use crate::exchange::{Dispatcher, Exchange, Job, Order, ReplySlot, Stop, Waiting, millis};
+use crate::exchange::{Dispatcher, Exchange, Job, Order, ReplySlot, Waiting, millis};
 use crate::protocol::http2::{TABLE_SIZE, largest_list};
 use exchange::PendingStream;
 use heads::Heads;
@@ -379,10 +379,7 @@ impl Http2 {
     async fn close(mut self: Box<Self>) {
         self.log_malformed();
         self.log_done();
-        for call in self.calls.drain() {
-            self.dispatcher.abandon(&call.slot, Some(&call.request), &Stop::Gone);
-        }
-        self.pending.clear();
+        self.give_up_all();
         self.dispatcher.control.set_closing(self.dispatcher.service.clock.after(DRAIN_TIME));
         self.dispatcher.control.clear_timeout();
         self.dispatcher.control.set_deadline(self.dispatcher.service.clock.after(DRAIN_TIME));

@@ -153,6 +153,7 @@ impl StreamExchange {
             }
             (result, _) => result.map(drop).map_err(|_| Stop::Gone),
         };
+        self.accepted.exchange.is_cut = result.is_err();
         self.log();
         if self.dispatcher.calls_after(self.accepted.exchange.request.as_ref()) {
             let request = self.accepted.exchange.request.clone();

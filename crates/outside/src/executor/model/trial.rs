@@ -15,7 +15,7 @@ use super::model_command::{ModelCommand, ModelFunction, NoFrame, OneAtATime};
 use super::pool_queue::PoolLimits;
 use super::sync::{self, Mutex};
 use super::{Executor, Job, ReplySlot};
-use crate::config::AccessLog;
+use crate::config::{AccessLog, Config};
 use crate::log::Log;
 
 pub(super) struct Trial {
@@ -45,7 +45,7 @@ impl Trial {
     }
 
     fn start_in(host: Arc<dyn ThreadFrame>, max_workers: usize) -> Self {
-        let log = Log::new(AccessLog::Off, Arc::new(Silent));
+        let log = Log::new(&Config { access_log: AccessLog::Off, ..Config::default() }, Arc::new(Silent));
         let limits = PoolLimits { max_workers, max_waiting: 4 * max_workers, longest_wait: Duration::from_secs(5) };
         let executor = Executor::start(0, host, log, limits).expect("nothing can fail here");
         let ledger = Arc::new(Ledger { most_pooled: max_workers, ..Ledger::default() });
