@@ -18,6 +18,7 @@
 mod domains;
 mod history;
 mod keys;
+mod metrics;
 mod secrets;
 mod value;
 
@@ -32,6 +33,7 @@ use crate::message::{Cors, FormLimits, HostPattern, SecurityHeaders, TrustedProx
 pub use domains::{AcmeConfig, Challenge, Domain};
 pub use history::HistoryRule;
 pub use keys::{KEYS, Key};
+pub use metrics::MetricsPlace;
 pub use secrets::Secrets;
 pub use value::{CertificateFiles, Value};
 use value::{hidden, shown};
@@ -59,6 +61,9 @@ pub struct Config {
     pub drain_delay: Duration,
     pub drain_idle: Duration,
     pub health_route: Option<String>,
+    pub metrics: Option<MetricsPlace>,
+    pub metrics_allow: Vec<TrustedProxy>,
+    pub status_page: bool,
     pub recv_size: usize,
     pub send_size: usize,
     pub keep_alive: bool,
@@ -202,6 +207,9 @@ impl Default for Config {
             drain_delay: Duration::ZERO,
             drain_idle: Duration::ZERO,
             health_route: None,
+            metrics: None,
+            metrics_allow: Vec::new(),
+            status_page: false,
             recv_size: 0,
             send_size: 0,
             keep_alive: false,
@@ -346,6 +354,7 @@ impl Config {
                 "config.secret is a text of {given} bytes; allowed: at least {least} bytes"
             )));
         }
+        self.check_metrics()?;
         let Some(connection) = self.max_unsent_per_connection else { return Ok(()) };
         let process = self.most_unsent();
         if connection <= process {
