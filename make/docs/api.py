@@ -17,6 +17,7 @@ function, a `FilePath`, a `Folder` or a `WebSocket`.
 
 SECTIONS = {
     "The server": ["OutsideHTTP", "Routes", "OutsideHTTP_Redirect"],
+    "Metrics": ["Counter", "Gauge", "Histogram"],
     "Requests": ["Request", "MultiDict", "FormFile", "ContentError"],
     "Validated input": ["Query", "Path", "Header", "Cookie", "Body", "Form", "File", "Depends", "InputError"],
     "Answers": [

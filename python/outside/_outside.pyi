@@ -75,12 +75,16 @@ _ErrorHandler: TypeAlias = Callable[..., _Answer] | Callable[..., Awaitable[_Ans
 
 __all__ = [
     "ASGIApplication",
+    "Board",
     "ContentError",
+    "Counter",
     "FilePath",
     "Folder",
     "FormFile",
+    "Gauge",
     "HTTPException",
     "HandlerTimeout",
+    "Histogram",
     "HubChannel",
     "HubLoop",
     "OutsideHTTP",
@@ -104,14 +108,18 @@ __all__ = [
     "__version__",
     "_add_route",
     "_belongings",
+    "_call_place",
     "_check_cors",
     "_content_disposition",
     "_count_subscriber",
+    "_counter",
     "_error_page",
     "_event",
     "_field",
     "_forgo_content",
     "_forked",
+    "_gauge",
+    "_histogram",
     "_json_content",
     "_json_text",
     "_log_failure",
@@ -123,6 +131,7 @@ __all__ = [
     "_release_wakes",
     "_remove_pattern",
     "_report",
+    "_request_number",
     "_route_parameters",
     "_run_on_loop",
     "_request_of_thread",
@@ -130,6 +139,7 @@ __all__ = [
     "_serve_in_memory",
     "_set_any_errorhandler",
     "_set_around",
+    "_set_stack_source",
     "_settle",
     "_settle_response",
     "_status_of",
@@ -216,6 +226,31 @@ class OutsideHTTP:
         """Waits until the server listens; `False` if that took longer than `timeout` seconds."""
     def terminate(self, signum: int | None = None, stackframe: FrameType | None = None) -> None:
         """Stops accepting, answers requests in flight, cuts those that are left after `termination_timeout`."""
+
+@final
+class Counter:
+    """A sum that grows, over all processes: `server.counter("orders")`."""
+
+    def inc(self, amount: float | None = None, /, **labels: object) -> None:
+        """Adds an amount, 0 or more (1 without one), to the series of these label values."""
+
+@final
+class Gauge:
+    """A value that rises and falls: `server.gauge("jobs")`."""
+
+    def set(self, value: float, /, **labels: object) -> None:
+        """Sets the value of the series of these label values."""
+    def inc(self, amount: float | None = None, /, **labels: object) -> None:
+        """Adds an amount (1 without one)."""
+    def dec(self, amount: float | None = None, /, **labels: object) -> None:
+        """Takes an amount away (1 without one)."""
+
+@final
+class Histogram:
+    """How often values were within which bounds: `server.histogram("size_bytes")`."""
+
+    def observe(self, value: float, /, **labels: object) -> None:
+        """Counts a value in the series of these label values."""
 
 class OutsideHTTP_Redirect:
     """Redirects every request to the destination, joined with its path and query."""
@@ -772,6 +807,26 @@ def _stop_reading_topic(server: OutsideHTTP, topic: str, reader: TopicReader) ->
 def _count_subscriber(server: OutsideHTTP, topic: str, has_come: bool) -> None: ...
 def _read_missed(server: OutsideHTTP, topic: str, after: str | int, reader: TopicReader, ticket: int) -> None: ...
 
+def _counter(server: OutsideHTTP, name: str, help: str, labels: list[str]) -> Counter: ...
+def _gauge(server: OutsideHTTP, name: str, help: str, labels: list[str], combine: str) -> Gauge: ...
+def _histogram(server: OutsideHTTP, name: str, help: str, labels: list[str], bounds: list[float]) -> Histogram: ...
+def _call_place(server: OutsideHTTP, number: int) -> tuple[int | None, Any]: ...
+def _request_number(request: Request) -> int: ...
+def _set_stack_source(numbers: tuple[int, int, int, int] | None) -> None: ...
+
+@final
+class Board:
+    """The board of a server, for the processes that share it."""
+
+    def __new__(cls, server: OutsideHTTP, inherited: int | None = None) -> Board: ...
+    def fileno(self) -> int | None: ...
+    def reserve(self) -> int | None: ...
+    def begin(self, region: int, slot: int) -> None: ...
+    def fold(self, region: int) -> None: ...
+    def begin_generation(self) -> int | None: ...
+    def fold_generation(self, block: int) -> None: ...
+    def count(self, name: str, help: str, label: str, value: str) -> None: ...
+
 @final
 class TopicReader:
     """Published messages for a thread of Python."""
@@ -828,6 +883,7 @@ class _Call:
     def answer(self, value: Any) -> None: ...
     def fail(self, error: BaseException) -> None: ...
     def forget(self) -> None: ...
+    def number(self) -> int: ...
 
 @final
 class _LoopSource:

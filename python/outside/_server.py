@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from . import _log, _outside
@@ -12,6 +12,7 @@ from ._handlers.current import SERVERS, Wishes
 from ._handlers.routes import _C, Installation, Record, Registry, Routes, check_prefix, is_async, is_function
 from ._handlers.signature import ErrorHandler, adapt, has_annotations, plan, where
 from ._hosting import mount as _hosting
+from ._outside import Counter, Gauge, Histogram
 
 if TYPE_CHECKING:
     from ._application.session import Signer
@@ -107,6 +108,21 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
         from ._application import background
 
         background.add(self, function, arguments)
+
+    def counter(self, name: str, help: str = "", labels: Iterable[str] = ()) -> Counter:
+        """A sum that grows, over all processes of this server: `orders = server.counter("orders", labels=["kind"])`, then
+        `orders.inc(kind="book")`. `_total` is added to a name without it. `config["metrics"]` says where it is read.
+        """
+        return _outside._counter(self, name, help, list(labels))
+
+    def gauge(self, name: str, help: str = "", labels: Iterable[str] = (), *, combine: str = "sum") -> Gauge:
+        """A value that rises and falls. `combine` says how the values of several processes become one: their "sum", the "max",
+        the "min", or the one that was set "last". Processes that have ended do not count."""
+        return _outside._gauge(self, name, help, list(labels), combine)
+
+    def histogram(self, name: str, help: str = "", labels: Iterable[str] = (), *, bounds: Iterable[float] = ()) -> Histogram:
+        """How often values were within which upper bounds; without `bounds` those from 5 milliseconds to 10 seconds."""
+        return _outside._histogram(self, name, help, list(labels), list(bounds))
 
     def terminate(self, signum: Any = None, stackframe: Any = None) -> None:
         """Stops accepting, answers requests in flight, cuts those that are left after `termination_timeout`. Usable as a signal
@@ -253,6 +269,10 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
         )
 
     def _run_startup(self) -> None:
+        if self.config.get("status_page"):
+            from ._process import stacks
+
+            stacks.begin(self)
         if self.config.get("secret") or self._signer:
             from ._application import sessions
 
@@ -276,6 +296,10 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
             listeners.end(self)
         if streams := self.__dict__.pop("_topic_streams", None):
             streams.end()
+        if "_stacks" in self.__dict__:
+            from ._process import stacks
+
+            stacks.end(self)
 
     def _run(self, function: Callable[[], Any]) -> None:
         value = function()

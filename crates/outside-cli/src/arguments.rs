@@ -9,6 +9,7 @@ use outside::config::{AccessLog, CertificateFiles};
 use crate::certificate_words::{CertificateTask, ManagedAction, certificate_task, domain_of};
 use crate::peers::takes_value;
 use crate::program::{Action, Program, ProgramOptions, one, target, workers_of};
+use crate::status::StatusOrder;
 
 /// The task of the command.
 #[derive(Debug, PartialEq)]
@@ -21,6 +22,8 @@ pub(crate) enum Task {
     /// The certificates that are obtained by servers: the folder that was given, and the action.
     Managed(Option<PathBuf>, ManagedAction),
     Program(Program),
+    /// The state of a running server.
+    Status(StatusOrder),
 }
 
 /// The server that the command line asks for.
@@ -72,7 +75,7 @@ pub(crate) const HOST: &str = "127.0.0.1";
 pub(crate) const PUBLIC_HOST: &str = "::";
 pub(crate) const PUBLIC_PORT: u16 = 443;
 
-const COMMANDS: &[&str] = &["redirect", "run", "routes", "cert"];
+const COMMANDS: &[&str] = &["redirect", "run", "routes", "cert", "status"];
 const OPTIONS: &[&str] = &[
     "--host",
     "--port",
@@ -151,6 +154,15 @@ pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Task
             CertificateTask::Write(names) => Task::Certificate(names),
             CertificateTask::Managed(storage, action) => Task::Managed(storage, action),
         });
+    }
+    if words.first().is_some_and(|word| word == "status") {
+        let others = ProgramOptions { json: false, ..options.clone() };
+        if folder != FolderOrder::default() || others != ProgramOptions::default() || host.is_some() || port.is_some() {
+            return Err("status takes the place of the server's metrics and --json only".to_owned());
+        }
+        words.remove(0);
+        let place = one(words, "the place of the metrics")?.map(|place| place.to_string_lossy().into_owned());
+        return Ok(Task::Status(StatusOrder { place, json: options.json }));
     }
     let tls = match (certfile, keyfile) {
         (Some(certfile), keyfile) => {

@@ -11,6 +11,7 @@ mod managed;
 mod peers;
 mod program;
 mod service;
+mod status;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -65,6 +66,7 @@ pub fn run_by(
                 Err((status, fault)) => fail(status, &fault),
             };
         }
+        Ok(Task::Status(asked)) => return status::run(&asked),
         Ok(Task::Serve(order)) => order,
         Ok(Task::Program(asked)) => return program(&asked),
         Err(fault) => return fail(USAGE, &format!("{fault} (outside --help explains)")),

@@ -74,6 +74,8 @@ mod _outside {
     #[pymodule_export]
     use crate::server::memory::{Connector, serve_in_memory};
     #[pymodule_export]
+    use crate::server::metrics::{_counter, _gauge, _histogram, Board, Counter, Gauge, Histogram};
+    #[pymodule_export]
     use crate::server::outside_http::OutsideHttp;
     #[pymodule_export]
     use crate::server::patterns::{_add_route, _remove_pattern, _route_parameters};
@@ -83,6 +85,8 @@ mod _outside {
     use crate::server::running::{_belongings, _forked, _own_descriptors, _request_of_thread, _running_servers};
     #[pymodule_export]
     use crate::server::settings::_check_cors;
+    #[pymodule_export]
+    use crate::server::stacks::{_call_place, _request_number, _set_stack_source};
     #[pymodule_export]
     use crate::server::topics::{_count_subscriber, _read_missed, _read_topic, _stop_reading_topic};
     #[pymodule_export]

@@ -43,11 +43,13 @@ pub mod hub;
 pub mod input;
 pub mod log;
 pub mod message;
+pub mod metrics;
 mod placement;
 mod protocol;
 pub mod route;
 mod server;
 pub mod site;
+mod status;
 mod transport;
 pub mod websocket;
 

@@ -4,8 +4,11 @@
 //! was ready to run): a route that burns CPU gains nothing in a pool. If two of the last eight measured calls waited,
 //! the route goes to the pool; only trials bring it back.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use crate::metrics::{HandlerCells, count_handler};
 
 /// The measurements of one route's calls. Threads may update them at the same time; a lost update only delays a
 /// decision.
@@ -26,6 +29,8 @@ pub(crate) struct Placement {
     next_trial: AtomicU64,
     /// Trials in a row that did not wait.
     good_trials: AtomicU8,
+    /// Counts how long requests waited for their calls, and how long the calls lasted, if anything is counted.
+    counted: OnceLock<HandlerCells>,
 }
 
 /// One of the reactors of a server.
@@ -73,6 +78,25 @@ const GOOD_TRIALS: u8 = 4;
 impl Placement {
     pub(crate) fn new(blocking: Option<bool>) -> Self {
         Self { blocking, ..Self::default() }
+    }
+
+    /// Has calls counted.
+    pub(crate) fn count_in(&self, make: impl FnOnce() -> HandlerCells) {
+        self.counted.get_or_init(make);
+    }
+
+    /// Counts the duration of a call, if anything is counted.
+    pub(crate) fn count(&self, lasted: Duration) {
+        if let Some(counted) = self.counted.get() {
+            count_handler(&counted.lasted, lasted);
+        }
+    }
+
+    /// Counts the time from a complete head to the call that begins now, if anything is counted.
+    pub(crate) fn count_wait(&self, since: Option<Instant>) {
+        if let (Some(counted), Some(since)) = (self.counted.get(), since) {
+            count_handler(&counted.waited, since.elapsed());
+        }
     }
 
     /// Whether the next call runs in the pool. From time to time a pooled route is tried on the loop's thread again.

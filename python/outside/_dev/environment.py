@@ -13,7 +13,7 @@ _PREFIX = "OUTSIDE_"
 _PLATFORM = {"PORT": "port", "WEB_CONCURRENCY": "processes"}
 # Names that are no keys: two for `host`, one as the option is called, and those of the processes among themselves.
 _SPECIAL = {"HOST": "host", "PORT": "port", "WORKERS": "processes"}
-_INTERNAL = {"READY", "TICKETS", "LISTENERS", "RELOADER", "DEBUG_TOKEN"}
+_INTERNAL = {"READY", "TICKETS", "LISTENERS", "RELOADER", "DEBUG_TOKEN", "HUB", "BOARD"}
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 

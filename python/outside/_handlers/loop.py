@@ -97,6 +97,11 @@ async def _wait_for(future: asyncio.Future[None]) -> None:
     await future
 
 
+def tasks() -> list[asyncio.Task[None]]:
+    """The tasks of the handlers that run now."""
+    return list(here[1].running()) if here is not None else []
+
+
 class _Server:
     def __init__(self, loop: asyncio.AbstractEventLoop, source: Any) -> None:
         self._loop = loop
@@ -109,6 +114,10 @@ class _Server:
         self._ending: asyncio.Task[Any] | None = None
         self._wakeup_of_loop = -1
         self._leave: asyncio.Future[None] = loop.create_future()
+
+    def running(self) -> list[asyncio.Task[None]]:
+        """The tasks of handlers that have not ended."""
+        return list(self._tasks.values())
 
     def run(self, wakeup: int = -1, wakeup_before: int = -1) -> None:
         """Drives the loop until the source says stop. `wakeup` is the descriptor to which the handlers of signals write, and

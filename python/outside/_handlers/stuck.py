@@ -34,7 +34,7 @@ def log_hanging(name: str, thread: int | None, task: Any) -> None:
         if now < _next_hanging:
             return
         _next_hanging = now + _HANGING_EVERY
-    stack = _stack(thread) or _task_stack(task)
+    stack = _stack(thread) or task_stack(task)
     where = f"; it is here:\n{stack}" if stack else ""
     _log.warning("%s: the application has not answered within process_timeout, and is waited for%s", name, where)
 
@@ -44,7 +44,7 @@ _hanging_lock = threading.Lock()
 _next_hanging = 0.0
 
 
-def _task_stack(task: Any) -> str:
+def task_stack(task: Any) -> str:
     """The frames of the coroutines that wait for one another, the outermost first."""
     frames: list[tuple[FrameType, int]] = []
     waiting = task.get_coro() if task is not None else None

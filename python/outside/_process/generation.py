@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 
 from .._debug import token as _debug_token
 from . import at_fork
+from .board import BOARD
 from .fork import described, exit_status
 from .handover import LISTENERS, OF_SOCKET_ACTIVATION, Listeners, Mouth, inherited_descriptor, send, send_listeners, start
 
@@ -32,7 +33,7 @@ _DIRECTORY = os.getcwd()
 _ENVIRONMENT = dict(os.environ)
 # The channel through which a generation sends seats of its workers to the hub.
 HUB = "OUTSIDE_HUB"
-_OURS = (*OF_SOCKET_ACTIVATION, _CHANNEL, _TICKETS, HUB, LISTENERS, _debug_token.NAME)
+_OURS = (*OF_SOCKET_ACTIVATION, _CHANNEL, _TICKETS, HUB, BOARD, LISTENERS, _debug_token.NAME)
 # The words for a generation.
 RETIRE, TERMINATE = b"r", b"t"
 
@@ -94,6 +95,7 @@ class Generation:
     def __init__(self, pid: int, channel: socket.socket) -> None:
         self.pid = pid
         self.listeners = Listeners()
+        self.block: int | None = None  # its place on the board
         self.ready_since: float | None = None
         self.deadline: float | None = time.monotonic() + READY_WITHIN
         self._channel = channel

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from .board import Board
 from .generation import GRACE, HUB, Generation, start_again
 from .handover import Listeners
 from .hub import Hub, Poll
@@ -44,12 +45,13 @@ class Ended:
 class Generations:
     """All of them. `listeners` are those that the next one gets; this object closes them."""
 
-    def __init__(self, listeners: Listeners, poll: Hub | Poll) -> None:
+    def __init__(self, listeners: Listeners, poll: Hub | Poll, board: Board) -> None:
         self.listeners = listeners
         self.starting: Generation | None = None
         self.serving: Generation | None = None
         self._retiring: list[Generation] = []
         self._poll = poll
+        self._board = board
         self._channels: dict[int, Generation] = {}
         self._young_deaths = 0
 
@@ -68,8 +70,12 @@ class Generations:
     def start(self, secret: bytes) -> None:
         """Starts another one; `OSError` if the system cannot."""
         channel = self._poll.open_channel()
+        block, more = self._board.begin_generation()
+        if channel is not None:
+            more[HUB] = channel.fileno()
         try:
-            self.starting = start_again(self.listeners, secret, {} if channel is None else {HUB: channel.fileno()})
+            self.starting = start_again(self.listeners, secret, more)
+            self.starting.block = block
         finally:
             if channel is not None:
                 channel.close()
@@ -100,6 +106,7 @@ class Generations:
             if status is None:
                 continue
             self._forget(generation)
+            self._board.note_generation_end(generation.block)
             if generation is self.starting:
                 self.starting = None
                 self._young_deaths += 1

@@ -10,6 +10,7 @@ from typing import Any
 
 from .. import _log
 from . import alone
+from .board import board_of
 from .fork import descriptors
 from .generation import Parent, forget_environment, inherited_secret
 
@@ -24,6 +25,7 @@ def run(server: Any, reactors: int | None, recycles: bool = False) -> None:
     parent = Parent.inherited()
     try:
         server._adopt_ticket_secret(inherited_secret())
+        board_of(server)
         # `outside run --reload` has listened already, and starts the program again itself.
         has_reloader = server._slots() > 0
         if recycles and not has_reloader:

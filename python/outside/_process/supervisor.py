@@ -24,6 +24,7 @@ from typing import Any, Protocol
 from .._debug import token as _debug_token
 from . import hub as _hub
 from . import worker as _worker
+from .board import board_of
 from .fork import described, descriptors, exit_status, refuse_other_threads, release
 from .generation import RETIRE, TERMINATE, Parent, is_first, obstacle
 from .generations import Ended, Failed, Generations, Ready
@@ -81,7 +82,8 @@ class Supervisor:
         self._parent = parent
         self._poll = _hub.make(parent)
         self.signals = Signals(is_generation=parent is not None)
-        self._generations = Generations(listeners, self._poll)
+        self._board = board_of(server)
+        self._generations = Generations(listeners, self._poll, self._board)
         self._workers: Workers | None = None
         if own is None:
             own = self._workers = Workers(server, server._slots(), self.signals, self._poll, self._patience, self._belongings)
@@ -254,6 +256,8 @@ class Supervisor:
             for url in urls:
                 print(f"outside is serving on {url}", flush=True)
             print(f"outside is serving on {last} with {processes} (Ctrl+C stops it)", flush=True)
+            if metrics := self._server._metrics_on():
+                print(f"outside tells its metrics on {metrics}", flush=True)
             if self._server.config.get("debug") and is_first():
                 _debug_token.announce([*urls, last][0])
         except (OSError, ValueError):
@@ -337,12 +341,14 @@ class Supervisor:
         for event in self._generations.step():
             match event:
                 case Ready(generation):
+                    self._board.note_reload("served")
                     _log.info("the new generation (process %d) serves", generation.pid)
                     notify("READY=1")
                     self._has_handed_over = True
                     self._server._disown_files()
                     self._retire()
                 case Failed(why) if not self._ending:
+                    self._board.note_reload("failed")
                     self._go_on_without(f"the new generation {why}")
                 case Ended(generation, status):
                     self._note_end(generation.pid, status)

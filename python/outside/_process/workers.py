@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Any, NoReturn
 
 from . import worker as _worker
+from .board import board_of
 from .fork import described, exit_status, fork
 from .hub import Hub, Poll
 from .signals import TAKEN, Signals
@@ -35,8 +36,9 @@ class Event(Enum):
 class Worker:
     """A worker process, as seen from outside."""
 
-    def __init__(self, slot: int, pid: int, report: int) -> None:
+    def __init__(self, slot: int, pid: int, report: int, region: int | None) -> None:
         self.slot = slot
+        self.region = region  # its place on the board
         self.pid = pid
         self.report = report
         self.ready_since: float | None = None
@@ -88,6 +90,7 @@ class Workers:
         self._poll = poll
         self._patience = patience
         self._belongings = belongings
+        self._board = board_of(server)
         self._slots = [Slot(number) for number in range(count)]
         # Have given their slot to another one, and finish their requests.
         self._outgoing: list[Worker] = []
@@ -146,14 +149,15 @@ class Workers:
         hearing, reporting = os.pipe()
         # A process that a worker forked may hold the other end for longer than the worker lives.
         os.set_blocking(hearing, False)
-        seat = None
+        seat, region = None, self._board.reserve()
         try:
             seat = self._poll.seat()
             pid, mask = fork(TAKEN)
             if pid == 0:
-                self._be_worker(slot.number, hearing, reporting, seat, mask)
+                self._be_worker(slot.number, hearing, reporting, seat, region, mask)
         except OSError as error:
             _log.error("worker %d cannot be started: %s", slot.number, error)
+            self._board.give_back(region)
             os.close(hearing)
             slot.start_at = time.monotonic() + LONGEST_PAUSE
             return
@@ -162,16 +166,19 @@ class Workers:
             if seat is not None:
                 seat.close()
         slot.start_at = None
-        slot.worker = self._reports[hearing] = Worker(slot.number, pid, hearing)
+        slot.worker = self._reports[hearing] = Worker(slot.number, pid, hearing, region)
         self._poll.register(hearing, select.POLLIN)
 
-    def _be_worker(self, slot: int, hearing: int, reporting: int, seat: Any, mask: set[int]) -> NoReturn:
+    def _be_worker(
+        self, slot: int, hearing: int, reporting: int, seat: Any, region: int | None, mask: set[int]
+    ) -> NoReturn:
         """In the child: lets go of the supervisor's descriptors, and works."""
         try:
             self._signals.forget_in_child(self._server)
             for descriptor in (self._alive, hearing, *self._reports, *self._belongings()):
                 os.close(descriptor)
             self._poll.release()
+            self._board.begin(region, slot)
             _worker.work(self._server, slot, reporting, self._lifeline, seat, mask)
         except BaseException:
             _log.exception("worker %d failed", slot)
@@ -258,6 +265,7 @@ class Workers:
             self.hear(worker.report)  # its last words
             self._forget(worker)
             how = described(status)
+            self._board.note_end(worker.region, status)
             if worker in self._outgoing:
                 self._outgoing.remove(worker)
                 continue

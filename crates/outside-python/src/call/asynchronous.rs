@@ -166,6 +166,11 @@ impl AsyncCall {
         self.settle(value.py(), Ok(value));
     }
 
+    /// The number of its request, as the status page has it.
+    fn number(&self) -> usize {
+        Arc::as_ptr(self.request.get().inner()) as usize
+    }
+
     /// The handler raised.
     fn fail(&self, error: Bound<'_, PyAny>) {
         self.settle(error.py(), Err(PyErr::from_value(error)));

@@ -8,6 +8,7 @@ mod early_calls;
 pub(crate) mod handler_call;
 pub(crate) mod hooks;
 pub(crate) mod interrupt;
+pub(crate) mod noted;
 pub(crate) mod plan;
 pub(crate) mod scheduled;
 pub(crate) mod shared;

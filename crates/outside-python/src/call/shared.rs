@@ -6,13 +6,14 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use outside::content::content_descriptor;
+use outside::handler::RunningCall;
 use pyo3::prelude::*;
 
 use crate::call::early_calls::EarlyCalls;
 use crate::call::interrupt;
 use crate::call::uncaught::UncaughtExceptions;
 use crate::message::request::Request;
-use crate::support::lock_attached;
+use crate::support::{lock, lock_attached};
 
 /// The state that the handlers of one server share.
 #[derive(Default)]
@@ -103,6 +104,16 @@ impl Shared {
         let active = lock_attached(&self.active, py);
         let found = active.iter().find(|active| Arc::ptr_eq(active.request.get().inner(), request))?;
         Some((found.request.clone_ref(py), found.context.as_ref().map(|context| context.clone_ref(py))))
+    }
+
+    /// The calls that run now: asked without Python's lock, which one of them may hold.
+    pub(crate) fn running(&self) -> Vec<RunningCall> {
+        let call = |active: &ActiveRequest| RunningCall {
+            request: Arc::clone(active.request.get().inner()),
+            thread: active.thread,
+            is_websocket: false,
+        };
+        lock(&self.active).iter().map(call).collect()
     }
 
     /// The files with content of the requests that other threads than this one handle; none if no plain function runs on

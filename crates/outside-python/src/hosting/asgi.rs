@@ -186,6 +186,11 @@ pub(crate) fn task_of(py: Python<'_>, request: &Arc<Request>) -> Option<Py<PyAny
     running.find(|running| Arc::ptr_eq(running.call.request(), request)).map(|running| running.task.clone_ref(py))
 }
 
+/// The requests that applications answer now.
+pub(crate) fn running_requests() -> Vec<Arc<Request>> {
+    lock(&CALLS).iter().flat_map(HashMap::values).map(|running| Arc::clone(running.call.request())).collect()
+}
+
 impl LoopFunction for HostedApp {
     fn begin(
         self: Arc<Self>,

@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use outside::Request;
+use outside::handler::RunningCall as RunningRequest;
 use pyo3::prelude::*;
 
 use crate::call::interrupt::thread_ident;
+use crate::call::noted::are_noted;
 use crate::support::lock;
 
 /// A thread that calls applications.
@@ -17,6 +19,8 @@ struct CallingThread {
     ident: u64,
     /// The address of the request that it answers; null for none.
     request: AtomicPtr<Request>,
+    /// The request itself, in servers with a status page.
+    shown: Mutex<Option<Arc<Request>>>,
 }
 
 static THREADS: Mutex<Vec<Weak<CallingThread>>> = Mutex::new(Vec::new());
@@ -35,25 +39,47 @@ impl RunningCall {
     pub(super) fn begin(py: Python<'_>, request: &Arc<Request>) -> Self {
         let address = Arc::as_ptr(request).cast_mut();
         let swap = |thread: &Arc<CallingThread>| thread.request.swap(address, Ordering::Relaxed);
-        Self { before: THREAD.with(|thread| swap(thread.get_or_init(|| register(py)))) }
+        let before = THREAD.with(|thread| {
+            let thread = thread.get_or_init(|| register(py));
+            if are_noted() {
+                *lock(&thread.shown) = Some(Arc::clone(request));
+            }
+            swap(thread)
+        });
+        Self { before }
     }
 }
 
 impl Drop for RunningCall {
     fn drop(&mut self) {
         let _is_alive = THREAD.try_with(|thread| {
-            thread.get().into_iter().for_each(|thread| thread.request.store(self.before, Ordering::Relaxed));
+            if let Some(thread) = thread.get() {
+                thread.request.store(self.before, Ordering::Relaxed);
+                if are_noted() {
+                    *lock(&thread.shown) = None;
+                }
+            }
         });
     }
 }
 
 fn register(py: Python<'_>) -> Arc<CallingThread> {
     let ident = thread_ident(py).unwrap_or_default();
-    let thread = Arc::new(CallingThread { ident, request: AtomicPtr::default() });
+    let thread = Arc::new(CallingThread { ident, request: AtomicPtr::default(), shown: Mutex::default() });
     let mut threads = lock(&THREADS);
     threads.retain(|thread| thread.strong_count() > 0);
     threads.push(Arc::downgrade(&thread));
     thread
+}
+
+/// The calls that run now, in servers with a status page.
+pub(crate) fn running() -> Vec<RunningRequest> {
+    let threads: Vec<Arc<CallingThread>> = lock(&THREADS).iter().filter_map(Weak::upgrade).collect();
+    let call = |thread: &Arc<CallingThread>| {
+        let request = lock(&thread.shown).clone()?;
+        Some(RunningRequest { request, thread: Some(thread.ident), is_websocket: false })
+    };
+    threads.iter().filter_map(call).collect()
 }
 
 /// Python's number of the thread that answers this request, if there is one.

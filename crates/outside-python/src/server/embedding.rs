@@ -2,21 +2,23 @@
 
 use std::io::Write as _;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use outside::Request;
-use outside::handler::LanguageRuntime;
+use outside::handler::{LanguageRuntime, RunningCall, StackSource};
 use pyo3::prelude::*;
 
 use crate::call::shared::Shared;
 use crate::event_loop::EventLoop;
-use crate::hosting::asgi::task_of;
-use crate::hosting::wsgi_running::thread_of;
+use crate::hosting::asgi::{running_requests, task_of};
+use crate::hosting::wsgi_running::{self, thread_of};
 use crate::logging::{log_exception, log_warning};
 use crate::message::request::Request as RequestObject;
 use crate::server::contention;
+use crate::server::stacks::stack_source;
 use crate::support::lock;
+use crate::websocket::running::running as sockets_running;
 
 /// One outer attach for a thread's whole life, so that re-attaching creates and destroys no thread state.
 pub(crate) struct PythonRuntime(pub(crate) Arc<Shared>);
@@ -29,7 +31,9 @@ impl LanguageRuntime for PythonRuntime {
     fn work(&self, batch: &mut (dyn FnMut() + Send)) {
         let asked = Instant::now();
         Python::attach(|py| {
-            contention::note(py, asked.elapsed());
+            let waited = asked.elapsed();
+            contention::note(py, waited);
+            WAITED.fetch_add(u64::try_from(waited.as_nanos()).unwrap_or(0), Ordering::Relaxed);
             batch();
         });
     }
@@ -92,6 +96,23 @@ impl LanguageRuntime for PythonRuntime {
         EventLoop::look_after();
     }
 
+    fn running(&self) -> Vec<RunningCall> {
+        let mut running = self.0.running();
+        let hosted = |request| RunningCall { request, thread: None, is_websocket: false };
+        running.extend(running_requests().into_iter().map(hosted));
+        running.extend(wsgi_running::running());
+        running.extend(sockets_running());
+        running
+    }
+
+    fn waited(&self) -> Option<Duration> {
+        Some(Duration::from_nanos(WAITED.load(Ordering::Relaxed)))
+    }
+
+    fn stack_source(&self) -> Option<StackSource> {
+        stack_source()
+    }
+
     fn replace(&self) -> bool {
         // Without Python: the handler may hold its lock.
         let told = lock(&self.0.report).as_mut().is_some_and(|report| report.write_all(STUCK).is_ok());
@@ -99,6 +120,9 @@ impl LanguageRuntime for PythonRuntime {
         told
     }
 }
+
+/// Nanoseconds for which threads have waited for Python's lock before a batch of calls.
+static WAITED: AtomicU64 = AtomicU64::new(0);
 
 /// The bytes that a worker process sends to its supervisor (`outside/_process/workers.py`) when a handler does not end, and
 /// when it has had as many requests, or has as much memory, as it may.

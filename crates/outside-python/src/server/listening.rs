@@ -57,14 +57,17 @@ pub(crate) fn to_python<'py>(py: Python<'py>, address: &Address) -> PyResult<Bou
     }
 }
 
-/// Prints the URLs of the server, a line for each.
-pub(crate) fn announce(py: Python<'_>, endpoints: &[Endpoint]) -> PyResult<()> {
+/// Prints the URLs of the server, a line for each, and the place where it tells its numbers.
+pub(crate) fn announce(py: Python<'_>, endpoints: &[Endpoint], metrics: Option<&Endpoint>) -> PyResult<()> {
     let options = PyDict::new(py);
     options.set_item("flush", true)?;
     let print = py.import("builtins")?.getattr("print")?;
     for (index, endpoint) in endpoints.iter().enumerate() {
         let advice = if index + 1 == endpoints.len() { " (Ctrl+C stops it)" } else { "" };
         print.call((format!("outside is serving on {endpoint}{advice}"),), Some(&options))?;
+    }
+    if let Some(metrics) = metrics {
+        print.call((format!("outside tells its metrics on {metrics}"),), Some(&options))?;
     }
     Ok(())
 }

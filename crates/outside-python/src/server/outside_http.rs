@@ -166,10 +166,11 @@ impl OutsideHttp {
         let server = slf.get().server()?;
         // Taken, not cloned: the port is closed as soon as the drain begins.
         let listeners = std::mem::take(&mut *lock(&server.listeners));
+        let metrics = listeners.metrics();
         serve_on(slf, server, listeners.into(), true, |endpoints| {
             Python::attach(|py| {
                 // A closed standard output does not keep a server from serving.
-                drop(announce(py, endpoints));
+                drop(announce(py, endpoints, metrics.as_ref()));
                 if let Err(error) = ready.bind(py).call0() {
                     log_exception(py, None, "telling that the server is ready failed", &error);
                 }
@@ -209,6 +210,11 @@ impl OutsideHttp {
     /// Where the listeners listen, as it is printed.
     fn _listening_on(&self) -> PyResult<Vec<String>> {
         Ok(lock(&self.server()?.listeners).endpoints().iter().map(Endpoint::to_string).collect())
+    }
+
+    /// Where the server tells its numbers, as it is printed.
+    fn _metrics_on(&self) -> PyResult<Option<String>> {
+        Ok(lock(&self.server()?.listeners).metrics().map(|endpoint| endpoint.to_string()))
     }
 
     /// Whether a listener speaks TLS.

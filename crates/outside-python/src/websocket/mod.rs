@@ -4,6 +4,7 @@ pub(crate) mod connection;
 pub(crate) mod gaps;
 pub(crate) mod message_id;
 pub(crate) mod route;
+pub(crate) mod running;
 pub(crate) mod session;
 pub(crate) mod topic_reader;
 pub(crate) mod topics;

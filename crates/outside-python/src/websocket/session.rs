@@ -20,6 +20,7 @@ use crate::support::{check_callable, is_async, lock};
 use crate::waiting::awaited;
 use crate::websocket::connection::{WebSocketConnection, exit_type, to_python};
 use crate::websocket::gaps;
+use crate::websocket::running::{RunningHandler, begin_on_loop as note_on_loop, end_on_loop as note_end};
 
 /// The handlers of one `WebSocket`; they can be set at any time and count for connections that open afterwards.
 #[derive(Default)]
@@ -226,6 +227,7 @@ impl LoopJob for LoopSession {
     fn report(&self, _py: Python<'_>, report: LoopReport<'_>) -> PyResult<()> {
         let LoopReport::Exit(code) = report else { return Ok(()) };
         self.handlers.end(&self.connection);
+        note_end(&self.connection);
         self.connection.exit(code, "").map_err(value_error)
     }
 }
@@ -242,6 +244,7 @@ fn begin_on_loop(handlers: Arc<SessionHandlers>, connection: outside::WebSocketC
         }
     });
     session.handlers.begin(&session.connection);
+    note_on_loop(&session.connection);
     event_loop.begin(ticket, session);
     Ok(())
 }
@@ -319,6 +322,7 @@ impl SessionHandler for PythonSession {
         }
         self.0.begin(connection);
         Python::attach(|py| {
+            let _runs = RunningHandler::begin(py, connection);
             let functions = self.0.functions();
             let result = objects_of(py, connection).and_then(|objects| {
                 for function in [&functions.open, &functions.connection].into_iter().flatten() {
@@ -333,6 +337,7 @@ impl SessionHandler for PythonSession {
     fn message(&self, connection: &outside::WebSocketConnection, message: Message) -> Result<(), Error> {
         let Some(function) = lock(&self.0.functions).message.clone() else { return Ok(()) };
         Python::attach(|py| {
+            let _runs = RunningHandler::begin(py, connection);
             let result = objects_of(py, connection)
                 .and_then(|objects| objects.call(py, function.bind(py), Some(to_python(py, &message)?)));
             settle(py, connection, result)

@@ -5,6 +5,7 @@ mod around;
 mod certificates;
 mod error_function;
 mod heard_signals;
+mod metrics;
 mod places;
 mod redirect;
 mod routes;
@@ -34,6 +35,7 @@ use crate::handler::{Handler, IntoHandler, LanguageRuntime, NoRuntime};
 use crate::hub::LocalHub;
 use crate::log::{Level, LogSink, StandardError};
 use crate::message::{Cors, IntoAnswer, Request};
+use crate::metrics::Meter;
 use crate::server::{Control, Running};
 use crate::site::{ErrorHandler, Hooks, Site, unnamed_hosts};
 use crate::transport::{Address, ConnectionSource, Endpoint, ListenerRole, Listeners, SocketFile, TicketKeys};
@@ -64,6 +66,7 @@ pub struct OutsideHttp {
     sink: Arc<dyn LogSink>,
     ticket_keys: TicketKeys,
     certificate_hooks: Mutex<CertificateHooks>,
+    meter: Arc<Meter>,
 }
 
 /// The endpoints where a server listens, with a condition for threads that wait for them.
@@ -97,6 +100,7 @@ impl OutsideHttp {
             sink: Arc::new(StandardError),
             ticket_keys: TicketKeys::default(),
             certificate_hooks: Mutex::default(),
+            meter: Arc::default(),
         }
     }
 
@@ -322,10 +326,12 @@ impl OutsideHttp {
         started: impl FnOnce(&[Endpoint]),
         on_wake: impl FnMut() -> Result<(), E>,
     ) -> Result<(), E> {
-        let (sink, control, wake_pipe) =
-            (Arc::clone(&self.sink), Arc::clone(&self.control), Arc::clone(&server_run.wake_pipe));
+        let sink = Arc::clone(&self.sink);
+        let control = (Arc::clone(&self.control), Arc::clone(&server_run.wake_pipe));
         let config = &config.with_domains();
-        let running = Running::start(source.into(), config, &self.site, &self.host, sink, control, wake_pipe)?;
+        let source = source.into();
+        let meter = self.meter_of(config, &source)?;
+        let running = Running::start(source, config, &self.site, &self.host, sink, control, meter)?;
         let hooks = self.certificate_hooks.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let running = running.keep_certificates(config, hooks)?;
         let endpoints = running.endpoints().to_vec();

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, PoisonError};
 
 use super::OutsideHttp;
-use crate::config::{CertificateFiles, Config};
+use crate::config::{CertificateFiles, Config, MetricsPlace};
 use crate::error::Error;
 use crate::server::renew_certificates;
 use crate::transport::{Address, BindSpec, ListenerRole, Listeners, TicketKeys, Tls};
@@ -136,6 +136,13 @@ fn places(
         }
         let addresses: Vec<_> = ips.into_iter().map(|ip| Address::Tcp(SocketAddr::new(ip, port))).collect();
         add(&addresses, None, ListenerRole::RedirectToHttps);
+    }
+    if let Some(place) = &config.metrics {
+        let address = match place {
+            MetricsPlace::Tcp(address) => Address::Tcp(*address),
+            MetricsPlace::Unix(path) => Address::Unix(path.clone()),
+        };
+        add(&[address], None, ListenerRole::Metrics);
     }
     Ok(places)
 }

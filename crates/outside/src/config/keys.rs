@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::domains::{domains, eab, text_or_none};
 use super::history::read_history;
+use super::metrics::{read_allowed, read_place};
 use super::value::*;
 use super::{AccessLog, Config, MOST_REACTORS, Secrets, Symlinks};
 
@@ -237,6 +238,31 @@ pub static KEYS: &[Key] = &[
         default: Value::None,
         allowed: PATH,
         apply: |config, value| path_or_none(value, &mut config.live_route),
+    },
+    Key {
+        name: "metrics",
+        meaning: "where Prometheus reads the numbers of this server, at `/metrics`, over all its processes: \
+                  `(ip, port)`, or `\"unix:PATH\"` for a Unix socket that its owner alone may open (mode 0600). A \
+                  listener of its own, which serves nothing else; an address that other machines reach needs \
+                  `metrics_allow`. `None`: nothing is counted",
+        default: Value::None,
+        allowed: "(ip, port), 'unix:PATH' or None",
+        apply: |config, value| read_place(value).map(|place| config.metrics = place).is_some(),
+    },
+    Key {
+        name: "metrics_allow",
+        meaning: "the networks whose clients may read the metrics, beside this machine; they never see the status page",
+        default: Value::Texts(&[]),
+        allowed: "a list of networks, such as ['10.0.0.0/8']",
+        apply: |config, value| read_allowed(value).map(|networks| config.metrics_allow = networks).is_some(),
+    },
+    Key {
+        name: "status_page",
+        meaning: "whether the listener of `metrics` has the live status page too, at `/status`, for clients of this \
+                  machine alone",
+        default: Value::Bool(false),
+        allowed: "True or False",
+        apply: |config, value| flag(value, &mut config.status_page),
     },
     Key {
         name: "recv_size",

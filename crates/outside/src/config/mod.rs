@@ -19,6 +19,7 @@ mod domains;
 mod history;
 mod keys;
 mod log_fields;
+mod metrics;
 mod secrets;
 mod value;
 
@@ -35,6 +36,7 @@ pub use history::HistoryRule;
 pub use keys::{KEYS, Key};
 pub(crate) use log_fields::USUAL_FIELDS;
 pub use log_fields::{LOG_FIELDS, LogField};
+pub use metrics::MetricsPlace;
 pub use secrets::Secrets;
 pub use value::{CertificateFiles, Value};
 use value::{hidden, shown};
@@ -65,6 +67,9 @@ pub struct Config {
     pub health_route: Option<String>,
     pub ready_route: Option<String>,
     pub live_route: Option<String>,
+    pub metrics: Option<MetricsPlace>,
+    pub metrics_allow: Vec<TrustedProxy>,
+    pub status_page: bool,
     pub recv_size: usize,
     pub send_size: usize,
     pub keep_alive: bool,
@@ -213,6 +218,9 @@ impl Default for Config {
             health_route: None,
             ready_route: None,
             live_route: None,
+            metrics: None,
+            metrics_allow: Vec::new(),
+            status_page: false,
             recv_size: 0,
             send_size: 0,
             keep_alive: false,
@@ -359,6 +367,7 @@ impl Config {
                 "config.secret is a text of {given} bytes; allowed: at least {least} bytes"
             )));
         }
+        self.check_metrics()?;
         let Some(connection) = self.max_unsent_per_connection else { return Ok(()) };
         let process = self.most_unsent();
         if connection <= process {

@@ -54,11 +54,19 @@ pub(super) async fn shake_hands(stream: &mut Stream, dispatcher: &Dispatcher) ->
     control.set_busy();
     control.clear_deadline();
     control.clear_timeout();
+    let result = match &greeting {
+        Ok(Greeting::Done) => "done",
+        Ok(Greeting::InClear) => "in_clear",
+        Ok(Greeting::Refused) => "refused",
+        Ok(Greeting::Gone) | Err(_) => "gone",
+    };
+    service.count_handshake(result, tls.terms());
     match greeting {
         Ok(greeting) => greeting,
         // A draining server shortens the deadline, so the log does not blame the client.
         Err(Stop::TimedOut) if !service.is_draining() => {
             service.log.complain("tls_handshake_timeout", "a TLS handshake not complete in time");
+            service.count_refusal("tls_handshake_timeout", "");
             Greeting::Gone
         }
         Err(_) => Greeting::Gone,

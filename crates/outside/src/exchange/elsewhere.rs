@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::control::Stop;
 use super::dispatch::Dispatcher;
@@ -42,6 +42,7 @@ impl Dispatcher {
             reply_slot.count(&mut answered);
             executor.post_quietly(Arc::clone(&reply_slot), vec![answered]).into_iter().for_each(wake_held);
         });
+        let submitted = self.service.meter.is_some().then(Instant::now);
         let ticket = handler.submit(Arc::clone(&request), reply);
         self.is_patient.store(handler.is_hosted(), Ordering::Relaxed);
         self.limit_handler();
@@ -60,6 +61,9 @@ impl Dispatcher {
             }
         };
         self.control.clear_deadline();
+        if let Some(submitted) = submitted {
+            self.service.count_handler(&request, submitted.elapsed());
+        }
         match answered {
             Ok(exchanges) => {
                 for answer in exchanges {

@@ -19,6 +19,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use super::compress::is_worth_encoding;
@@ -104,6 +105,7 @@ impl Dispatcher {
     pub(crate) fn refuse(&self, exchange: &mut Exchange, refusal: &Refusal) {
         if let Some(key) = refusal.limit {
             self.service.log.complain(key, refusal.reason);
+            self.service.count_refusal(key, &refusal.status.to_string());
         }
         if refusal.status == 415 {
             // The codings that the client may use (RFC 9110 section 15.5.16).
@@ -151,8 +153,12 @@ impl Dispatcher {
             return None;
         }
         let (handler, below) = match self.site.1.routes.choose(request) {
-            RouteChoice::Plain(route) => (&route.handler, route.length()),
+            RouteChoice::Plain(route) => {
+                request.route_number.store(route.number, Ordering::Relaxed);
+                (&route.handler, route.length())
+            }
             RouteChoice::Pattern(handler, below, parameters) => {
+                request.route_number.store(parameters.route.number, Ordering::Relaxed);
                 // A request that has passed the gate has its parameters already.
                 let _they_are_the_same = request.parameters.set(parameters);
                 (handler, below)

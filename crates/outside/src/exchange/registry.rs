@@ -13,6 +13,20 @@ pub(crate) struct InFlight {
     pub(crate) websockets: usize,
 }
 
+/// The connections of a reactor by their states.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ConnectionStates {
+    /// Between two requests.
+    pub(crate) idle: usize,
+    /// With a request that is being answered.
+    pub(crate) active: usize,
+    /// In a handshake, or without a complete head of a request.
+    pub(crate) handshake: usize,
+    pub(crate) websocket: usize,
+    /// Answered, and being closed.
+    pub(crate) closing: usize,
+}
+
 /// Milliseconds for which a connection that has come, or was answered, is not asked to give way.
 const JUST_NOW: u64 = 100;
 /// The rank in which connections give way where places run out: first those without a complete head, by age; then those
@@ -86,6 +100,21 @@ impl ConnectionRegistry {
                 NEVER => found.answers += control.answers.load(Ordering::Relaxed),
                 SESSION => found.websockets += 1,
                 _ => {}
+            }
+        }
+        found
+    }
+
+    /// The connections by their states; streams of HTTP/2 that have tasks of their own count too.
+    pub(crate) fn states(&self) -> ConnectionStates {
+        let mut found = ConnectionStates::default();
+        for control in self.lock().slots.iter().flatten() {
+            match control.yields_since.load(Ordering::Relaxed) {
+                NEVER => found.active += 1,
+                SESSION => found.websocket += 1,
+                since if since >= RESTING => found.idle += 1,
+                since if since >= CLOSING => found.closing += 1,
+                _ => found.handshake += 1,
             }
         }
         found

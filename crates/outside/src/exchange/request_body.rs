@@ -168,6 +168,7 @@ impl RequestBody {
     pub(crate) fn refuse(&mut self, dispatcher: &Dispatcher, refusal: Refusal) {
         if let Some(key) = refusal.limit {
             dispatcher.service.log.complain(key, refusal.reason);
+            dispatcher.service.count_refusal(key, &refusal.status.to_string());
         }
         self.is_refused = true;
         self.note_progress();

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 use super::clock::Clock;
 use super::connection_limit::ConnectionLimit;
@@ -17,6 +18,8 @@ use crate::config::Config;
 use crate::content::Spools;
 use crate::files::FileContent;
 use crate::log::{Level, Log};
+use crate::message::Request;
+use crate::metrics::{Definition, Kind, RequestMeter, Sample, count_handler, handler_cells, labels_text};
 use crate::protocol::http1::HeadLimits;
 use crate::protocol::websocket::DeflatePool;
 use crate::site::{Front, Site};
@@ -50,6 +53,10 @@ pub(crate) struct Service {
     pub(crate) requests: Option<Arc<RequestCount>>,
     /// Looks at the memory of the process, if `max_worker_memory_mb` bounds it.
     pub(crate) memory: Option<Arc<MemoryBound>>,
+    /// Counts the exchanges of this reactor, if `metrics` is set.
+    pub(crate) meter: Option<RequestMeter>,
+    /// Whether exchanges note when they begin: for the log, or for the metrics.
+    pub(crate) is_timed: bool,
 }
 
 /// The stage before the end: everything is served as before, while health checks say that the server is about to end.
@@ -82,11 +89,49 @@ impl Service {
         self.stage.load(Ordering::Relaxed) >= DRAINING
     }
 
+    /// Counts exchanges whose answers were sent.
+    pub(crate) fn measure<'e>(&self, samples: impl Iterator<Item = Sample<'e>>) {
+        if let Some(meter) = &self.meter {
+            meter.record(samples);
+        }
+    }
+
+    /// Counts a call of an asynchronous handler, from the moment when its event loop got it.
+    pub(crate) fn count_handler(&self, request: &Request, lasted: Duration) {
+        if let Some(meter) = &self.meter {
+            let number = request.route_number.load(Ordering::Relaxed);
+            count_handler(&handler_cells(&meter.meter, number).lasted, lasted);
+        }
+    }
+
+    /// Counts a refusal by a limit; `status` is empty where no answer is sent.
+    pub(crate) fn count_refusal(&self, limit: &str, status: &str) {
+        let Some(meter) = &self.meter else { return };
+        let help = "Requests and connections that were refused, by the setting that limits them.";
+        let labels = match status {
+            "" => labels_text([("limit", limit)]),
+            status => labels_text([("limit", limit), ("status", status)]),
+        };
+        meter.meter.count(Definition::new(Kind::Counter, "outside_refused_total", help, labels));
+    }
+
+    /// Counts a TLS handshake with its result; `terms` are the version and whether a session was resumed.
+    pub(crate) fn count_handshake(&self, result: &str, terms: Option<(&str, bool)>) {
+        let Some(meter) = &self.meter else { return };
+        let mut labels = vec![("result", result)];
+        if let Some((version, is_resumed)) = terms {
+            labels.extend([("version", version), ("resumed", if is_resumed { "true" } else { "false" })]);
+        }
+        let help = "TLS handshakes by their results.";
+        meter.meter.count(Definition::new(Kind::Counter, "outside_tls_handshakes_total", help, labels_text(labels)));
+    }
+
     /// Writes into the log that a client takes its answer too slowly. `by_rate`: whether it was slower than the minimum
     /// rate, rather than silent.
     pub(crate) fn complain_of_slow_reader(&self, by_rate: bool) {
         let key = if by_rate { "min_rate" } else { "write_stall_timeout" };
         self.log.complain(key, "a client that takes its answer too slowly");
+        self.count_refusal(key, "");
     }
 
     /// Writes into the log why a file could not be sent whole: the message is cut, since its head states its length.

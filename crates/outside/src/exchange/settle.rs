@@ -24,6 +24,7 @@ impl Exchange {
         let mut called = None;
         self.work = match std::mem::replace(&mut self.work, Work::Done) {
             Work::Call(handler) => {
+                handler.placement.count_wait(self.began);
                 let answer = self.call(log, |request| {
                     let request = request.ok_or_else(|| Error::new("a handler without a request"))?;
                     if !site.before.is_empty()

@@ -39,7 +39,7 @@ pub(crate) struct Exchange {
     pub(crate) attachment: Option<Box<dyn Any + Send>>,
     /// Whether this is a call of the site's gate, or the request has passed the gate.
     pub(crate) is_admitted: bool,
-    /// When the head was complete, if the log shows durations.
+    /// When the head was complete, if the log shows durations or the metrics have them.
     pub(crate) began: Option<Instant>,
     /// Whether the handler is cancelled when its client leaves, if the route has a setting for that.
     pub(crate) cancel_on_disconnect: Option<bool>,

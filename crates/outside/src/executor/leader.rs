@@ -305,6 +305,7 @@ impl<C: Command> Executor<C> {
         }
         let Some(called) = called else { return };
         let placement: &Placement = (*called).as_ref();
+        placement.count(elapsed);
         if !matches!(role, Role::Worker) {
             placement.end(self.reactor);
         }

@@ -64,6 +64,11 @@ impl LeaderLease {
         self.0.compare_exchange(call.0, next, Ordering::AcqRel, Ordering::Relaxed).is_ok().then_some(Epoch(next))
     }
 
+    /// The number of epochs before this one.
+    pub(crate) fn epochs(&self) -> u64 {
+        self.0.load(Ordering::Relaxed) / ONE_EPOCH
+    }
+
     /// The value of the lease, which changes when a call begins or ends.
     pub(crate) fn snapshot(&self) -> u64 {
         self.0.load(Ordering::SeqCst)

@@ -33,5 +33,5 @@ mod watch;
 pub(crate) use command::{Callback, Command, MOST_HELD, ThreadFrame, Woken};
 pub(crate) use job::Job;
 pub(crate) use pool_queue::PoolLimits;
-pub(crate) use reactor::Executor;
+pub(crate) use reactor::{Executor, ThreadCounts};
 pub(crate) use reply_slot::{Guard, ReplySlot};

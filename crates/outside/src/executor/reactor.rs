@@ -55,6 +55,20 @@ pub(crate) struct Executor<C: Command> {
 /// Time for which the start waits until the first threads have entered the host.
 const LONGEST_START: Duration = Duration::from_secs(1);
 
+/// The jobs and threads of an executor, for those that look at it from outside.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ThreadCounts {
+    /// Jobs that wait to be performed.
+    pub(crate) queue: usize,
+    /// Threads that run a handler beside the event loop.
+    pub(crate) busy: usize,
+    pub(crate) standby: usize,
+    /// Threads whose handlers do not end.
+    pub(crate) given_up: usize,
+    /// How often the event loop was taken over from a late handler.
+    pub(crate) handovers: u64,
+}
+
 /// A task of the leader between two turns of the loop.
 pub(super) enum Task<C: Command> {
     Job(Job<C>),
@@ -197,6 +211,19 @@ impl<C: Command> Executor<C> {
             threads = self.threads_changed.wait_timeout(threads, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         threads.alive
+    }
+
+    /// The jobs and threads of this moment.
+    pub(crate) fn counts(&self) -> ThreadCounts {
+        let queue = lock(&self.queue).len();
+        let threads = lock(&self.threads);
+        ThreadCounts {
+            queue: queue + threads.pool.queue.len(),
+            busy: threads.detached + threads.uncounted,
+            standby: threads.standby,
+            given_up: threads.given_up,
+            handovers: self.lease.epochs(),
+        }
     }
 
     pub(super) fn put_out(&self, delivery: Handback<C>) {

@@ -34,7 +34,7 @@ pub use held_wakes::{hold_wakes, release_wakes, wake_held};
 pub use leaving::{CancelOnDisconnect, cancel_on_disconnect};
 pub use named::{HasName, NamedHandler, named};
 pub use response_sizes::ResponseSizes;
-pub use runtime::{LanguageRuntime, NoRuntime};
+pub use runtime::{LanguageRuntime, NoRuntime, RunningCall, StackSource};
 pub use typed::TakesInput;
 
 use crate::error::Error;

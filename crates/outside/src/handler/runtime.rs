@@ -1,8 +1,34 @@
 //! The frame that another language needs around the threads that run its handlers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::message::Request;
+
+/// A call of a handler that has not ended.
+#[derive(Clone, Debug)]
+pub struct RunningCall {
+    /// The request.
+    pub request: Arc<Request>,
+    /// The language's number of the thread that runs the handler, if one thread does.
+    pub thread: Option<u64>,
+    /// Whether it is a WebSocket, which may last for as long as its client likes.
+    pub is_websocket: bool,
+}
+
+/// Descriptors of this process, by number: a pipe that takes questions about its handlers, and a file in memory that
+/// gets the answers; and a signal that writes the stacks of all threads into a second one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StackSource {
+    /// Takes a line with the number of a question.
+    pub questions: i32,
+    /// Gets the answers.
+    pub answers: i32,
+    /// Gets the stacks at the signal.
+    pub stacks: i32,
+    /// The number of the signal.
+    pub signal: i32,
+}
 
 /// Frames the life and the work of the threads that run handlers, for languages that need it.
 pub trait LanguageRuntime: Send + Sync {
@@ -49,6 +75,22 @@ pub trait LanguageRuntime: Send + Sync {
     /// is, if the language can. May wait like `interrupt`.
     fn note_hanging(&self, request: &Arc<Request>) {
         let _ = request; // Most languages cannot.
+    }
+
+    /// The calls that run now: asked several times a second while the server has a status page, inside the event loop,
+    /// so it must not wait for a lock of the language.
+    fn running(&self) -> Vec<RunningCall> {
+        Vec::new()
+    }
+
+    /// The time for which threads have waited to enter the language.
+    fn waited(&self) -> Option<Duration> {
+        None
+    }
+
+    /// How another process learns where the handlers of this one are; `None`: it cannot.
+    fn stack_source(&self) -> Option<StackSource> {
+        None
     }
 
     /// Called before a thread is given up. Asks a supervisor for another process in the place of this one, and returns

@@ -101,6 +101,8 @@ fn is_digits(text: &str) -> bool {
 pub(crate) struct Named {
     pub(crate) pattern: Box<str>,
     pub(crate) names: Vec<Box<str>>,
+    /// Its number for the metrics.
+    pub(crate) number: u32,
 }
 
 /// The parameters of a request's path: names and values in the order of the route.

@@ -6,6 +6,7 @@
 use std::any::Any;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::AtomicU32;
 use std::sync::{OnceLock, Weak};
 
 use super::after::AfterCalls;
@@ -47,6 +48,8 @@ pub struct Request {
     pub(crate) route: Option<Box<str>>,
     /// Set by the router if the route has a pattern.
     pub(crate) parameters: OnceLock<Parameters>,
+    /// The number of its route for the metrics; 0 until it has one.
+    pub(crate) route_number: AtomicU32,
     pub(crate) version: Version,
     pub(crate) content: Vec<u8>,
     /// Content too large for memory; then `content` is empty.
@@ -109,6 +112,7 @@ impl Request {
             path_fault: None,
             route: None,
             parameters: OnceLock::new(),
+            route_number: AtomicU32::new(0),
             version: Version::Http11,
             content: Vec::new(),
             spooled: None,
@@ -135,6 +139,7 @@ impl Request {
         (self.url, self.path_fault) = (None, None);
         self.route = None;
         self.parameters.take();
+        *self.route_number.get_mut() = 0;
         self.after.take();
         self.state.take();
         self.spooled = None;

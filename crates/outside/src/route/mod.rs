@@ -32,6 +32,7 @@ use tree::Tree;
 use crate::error::Error;
 use crate::handler::Handler;
 use crate::message::{HostKind, HostName, HostPattern, Request};
+use crate::metrics::route_number;
 
 /// Routes by host and path. Their maps hash with SipHash and random keys, because clients choose the keys that are
 /// looked up.
@@ -59,6 +60,8 @@ pub(crate) struct Route {
     pub(crate) name: String,
     length: usize,
     is_of_host: bool,
+    /// The number of its name for the metrics.
+    pub(crate) number: u32,
     pub(crate) handler: Handler,
 }
 
@@ -88,7 +91,9 @@ impl Routes {
         };
         let key = key(path);
         let is_of_host = host.is_some_and(|host| !matches!(host.0, HostKind::Any));
-        paths.0.insert(key.into(), Route { name: name(host, path), length: key.len(), is_of_host, handler });
+        let name = name(host, path);
+        let number = route_number(&name);
+        paths.0.insert(key.into(), Route { name, length: key.len(), is_of_host, number, handler });
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -81,12 +82,16 @@ fn receive(
     reactors: &Arc<Reactors>,
     service: &Arc<Service>,
 ) -> Option<oneshot::Receiver<()>> {
+    if let Some(accepted) = &options.accepted {
+        accepted[0].fetch_add(1, Ordering::Relaxed);
+    }
     let of_address = match Some(address.ip()).filter(|ip| !service.front.trusts(*ip)).and_then(AddressKey::of) {
         None => None,
         Some(key) => match service.connection_limit.admit_address(key) {
             None => {
                 // No response is sent: one for each refused connection would cost more than the connections themselves.
                 service.log.complain("max_connections_per_ip", "too many connections of one address");
+                service.count_refusal("max_connections_per_ip", "");
                 return None;
             }
             Some(seat) => Some(seat),
@@ -138,6 +143,7 @@ fn receive(
                 break;
             }
             service.log.complain("max_connections", "too many connections");
+            service.count_refusal("max_connections", "");
             reactors.shed();
             // All connections are busy now; one of them may become idle soon.
             drop(tokio::time::timeout(PAUSE, service.connection_limit.shrunk()).await);

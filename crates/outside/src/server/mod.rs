@@ -6,8 +6,10 @@
 mod background;
 mod certificates;
 mod control;
+mod counted;
 mod descriptors;
 mod listen;
+mod measure;
 mod reactors;
 mod topics;
 mod wake_pipe;
@@ -32,7 +34,9 @@ use crate::error::Error;
 use crate::exchange::{DRAINING, InFlight, LEAVING, Order, RETIRING, Service};
 use crate::handler::LanguageRuntime;
 use crate::log::{Level, Log, LogSink};
+use crate::metrics::Meter;
 use crate::site::{Front, Site, ToHttps};
+use crate::status::StatusListener;
 use crate::transport::{
     AcceptQueue, Accepting, ConnectionSource, Endpoint, Listener, ListenerOptions, ListenerRole, Listeners,
     MemoryListener, Tls,
@@ -54,6 +58,8 @@ pub(crate) struct Running {
     log: Arc<Log>,
     log_thread: std::thread::JoinHandle<()>,
     certificates: Option<Certificates>,
+    meter: Option<Arc<Meter>>,
+    status: Option<StatusListener>,
 }
 
 /// Interval at which deadlines are checked.
@@ -77,8 +83,8 @@ impl Running {
         site: &Arc<Site>,
         host: &Arc<dyn LanguageRuntime>,
         sink: Arc<dyn LogSink>,
-        control: Arc<Control>,
-        wake_pipe: Arc<WakePipe>,
+        (control, wake_pipe): (Arc<Control>, Arc<WakePipe>),
+        meter: Option<Arc<Meter>>,
     ) -> Result<Self, Error> {
         let (listeners, memory) = match source {
             ConnectionSource::Listeners(listeners) => (listeners, None),
@@ -106,7 +112,7 @@ impl Running {
         let log = Log::new(config, sink);
         // Raised first, because other bounds are computed from it.
         descriptors::raise_limit();
-        let reactors = Arc::new(Reactors::start(config, front, site, host, &log, &control.stage)?);
+        let reactors = Arc::new(Reactors::start(config, front, site, host, &log, &control.stage, meter.as_ref())?);
         let log_thread = log.start().inspect_err(|_| reactors.stop())?;
         let (accepting, queues, ticking) = (Vec::new(), Vec::new(), Vec::new());
         let mut running = Self {
@@ -121,6 +127,8 @@ impl Running {
             log,
             log_thread,
             certificates: None,
+            meter,
+            status: None,
         };
         match running.begin(listeners, memory) {
             Ok(()) => Ok(running),
@@ -134,7 +142,7 @@ impl Running {
     fn begin(&mut self, listeners: Listeners, memory: Option<MemoryListener>) -> io::Result<()> {
         // Certificates that were read before a fork may have expired since: no client is to see those.
         self.look_at_certificates();
-        let reactors = &self.reactors;
+        let reactors = &Arc::clone(&self.reactors);
         for service in reactors.iter() {
             let ticking = service.executor.runtime.spawn(tick(Arc::clone(service), Arc::clone(&self.control)));
             let publishing = service.executor.runtime.spawn(Arc::clone(&service.room).serve());
@@ -144,16 +152,25 @@ impl Running {
             self.ticking.extend(topics::begin(service)?);
         }
         if let (Some(memory), Some(service)) = (memory, reactors.iter().next()) {
-            let options = ListenerOptions { tls: None, role: ListenerRole::Serve };
+            let options = ListenerOptions { tls: None, role: ListenerRole::Serve, accepted: None };
             let (accepting, reactors) = (Accepting::Memory(memory), Arc::clone(reactors));
             let accepting = listen::accept(accepting, options, reactors, Arc::clone(service));
             self.accepting.push(service.executor.runtime.spawn(accepting).abort_handle());
         }
+        if let (Some(meter), Some(service)) = (&self.meter, reactors.iter().next()) {
+            let measuring = measure::measure(Arc::clone(meter), Arc::clone(reactors), self.tls.clone());
+            self.ticking.push(service.executor.runtime.spawn(measuring).abort_handle());
+        }
         for place in listeners.into_places() {
+            if place.first().is_some_and(|listener| listener.role() == ListenerRole::Metrics) {
+                self.begin_status(place)?;
+                continue;
+            }
             let place = Listener::share(place, reactors.len())?;
             for (listener, service) in place.into_iter().zip(reactors.iter().cycle()) {
                 let runtime = &service.executor.runtime;
-                let options = listener.options();
+                let mut options = listener.options();
+                options.accepted = self.meter.as_ref().map(|meter| counted::accepted(meter, &listener));
                 listener.limit_unsent(service.config.write_stall_timeout);
                 let listener = {
                     let _inside = runtime.enter();
@@ -165,6 +182,17 @@ impl Running {
                 let accepting = runtime.spawn(listen::accept(listener, options, reactors, service));
                 self.accepting.push(accepting.abort_handle());
             }
+        }
+        Ok(())
+    }
+
+    /// Begins to answer clients that ask for the numbers of the server. All handles of the listener have one queue.
+    fn begin_status(&mut self, listeners: Vec<Listener>) -> io::Result<()> {
+        let reactors = Arc::clone(&self.reactors);
+        if let (Some(meter), Some(service), Some(listener)) =
+            (&self.meter, reactors.iter().next(), listeners.into_iter().next())
+        {
+            self.status = Some(StatusListener::start(listener, meter, &service.config)?);
         }
         Ok(())
     }
@@ -304,6 +332,12 @@ impl Running {
             _ => self.log.event(Level::Warning, format!("{busy} handlers had not ended and were left behind")),
         }
         self.leave_background();
+        if let Some(meter) = &self.meter {
+            meter.end();
+        }
+        if let Some(status) = self.status.take() {
+            status.end();
+        }
         self.log.close();
         // A log sink that blocks does not keep the server from ending.
         let deadline = Instant::now() + LAST_PATIENCE;

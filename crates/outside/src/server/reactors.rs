@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU8;
 use std::time::Instant;
 
+use super::counted::{published, websocket_messages};
 use crate::budget::Budget;
 use crate::compression::Press;
 use crate::config::{Config, MOST_REACTORS};
@@ -21,6 +22,7 @@ use crate::executor::PoolLimits;
 use crate::files::Store;
 use crate::handler::LanguageRuntime;
 use crate::log::{Level, Log};
+use crate::metrics::{Meter, RequestMeter};
 use crate::protocol::websocket::DeflatePool;
 use crate::site::{Front, Site};
 use crate::websocket::WebSocketBounds;
@@ -40,6 +42,7 @@ impl Reactors {
         host: &Arc<dyn LanguageRuntime>,
         log: &Arc<Log>,
         stage: &Arc<AtomicU8>,
+        meter: Option<&Arc<Meter>>,
     ) -> Result<Self, Error> {
         let (clock, connection_limit) = (Arc::new(Clock::new()), Arc::new(ConnectionLimit::new(config)));
         site.edit(|site| {
@@ -58,9 +61,13 @@ impl Reactors {
         let (budget, press) = (Budget::new(config.most_unsent()), Press::new());
         // The spool has room for at least one body of the largest allowed size.
         let spools = Arc::new(Spools::new(config.spool_max.max(config.max_body_size as u64)));
+        let counted = meter.map(|meter| {
+            site.topics.count_in(published(meter));
+            [websocket_messages(meter, "received"), websocket_messages(meter, "sent")]
+        });
         let complaints = Arc::clone(log);
         let complain = move |key, text: &str| complaints.complain(key, text);
-        let bounds = Arc::new(WebSocketBounds::new(config.max_topics, config.max_published, complain));
+        let bounds = Arc::new(WebSocketBounds::new(config.max_topics, config.max_published, complain, counted));
         let requests = config.max_requests.map(|most| Arc::new(RequestCount::new(most, Arc::clone(host))));
         let memory = config.max_worker_memory.map(|most| Arc::new(MemoryBound::new(most, Arc::clone(host), log)));
         let mut reactors = Self(Vec::new());
@@ -97,6 +104,8 @@ impl Reactors {
                 spools: Arc::clone(&spools),
                 requests: requests.clone(),
                 memory: memory.clone(),
+                meter: meter.map(|meter| RequestMeter::new(Arc::clone(meter))),
+                is_timed: log.wants_duration() || meter.is_some(),
             }));
         }
         Ok(reactors)

@@ -18,6 +18,7 @@ use super::address::{Address, BindError, abstract_name};
 use super::{MemoryListener, Stream, Tls};
 use crate::error::Error;
 use crate::message::NO_ADDRESS;
+use crate::metrics::Cells;
 
 /// The role of a listener.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub enum ListenerRole {
     Serve,
     /// A redirect to the same host and path by TLS.
     RedirectToHttps,
+    /// The numbers of the server: all processes accept from one queue, so that a stopped one keeps no client waiting.
+    Metrics,
 }
 
 /// The treatment of connections that a listener accepts.
@@ -34,6 +37,8 @@ pub enum ListenerRole {
 pub(crate) struct ListenerOptions {
     pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) role: ListenerRole,
+    /// Counts the connections, if anything is counted.
+    pub(crate) accepted: Option<Cells>,
 }
 
 /// A listening socket.
@@ -58,6 +63,8 @@ enum ListeningSocket {
 
 /// Permissions of a Unix socket: its owner and group may connect.
 const MODE: u32 = 0o660;
+/// The same for the numbers of the server: its owner alone may connect.
+const PRIVATE: u32 = 0o600;
 
 impl Listener {
     /// Binds and listens. With `shares`, other listeners of the same user may share the port (SO_REUSEPORT).
@@ -70,9 +77,14 @@ impl Listener {
 
     /// The same; `only_v6` leaves the IPv4 addresses of `::` to another listener.
     fn bind_as(address: &Address, backlog: u32, shares: bool, only_v6: bool) -> Result<Self, Error> {
+        Self::bind_with(address, backlog, shares, only_v6, MODE)
+    }
+
+    /// The same with these permissions of a Unix socket.
+    fn bind_with(address: &Address, backlog: u32, shares: bool, only_v6: bool, mode: u32) -> Result<Self, Error> {
         let bound = match address {
             Address::Tcp(address) => bind_tcp(*address, backlog, shares, only_v6).map(ListeningSocket::Tcp),
-            Address::Unix(path) => bind_unix(path, backlog).map(ListeningSocket::Unix),
+            Address::Unix(path) => bind_unix(path, backlog, mode).map(ListeningSocket::Unix),
         };
         let fault = |error| Error::from(BindError { address: address.clone(), error });
         let socket = bound.map_err(fault)?;
@@ -97,7 +109,7 @@ impl Listener {
     /// # Errors
     /// As [`Listener::bind`].
     pub fn bind_each(address: &Address, backlog: u32, count: usize) -> Result<Vec<Self>, Error> {
-        Self::bind_each_as(address, backlog, count, false)
+        Self::bind_each_as(address, backlog, count, false, ListenerRole::Serve)
     }
 
     /// The same; `only_v6` leaves the IPv4 addresses of `::` to another listener.
@@ -106,7 +118,11 @@ impl Listener {
         backlog: u32,
         count: usize,
         only_v6: bool,
+        role: ListenerRole,
     ) -> Result<Vec<Self>, Error> {
+        if role == ListenerRole::Metrics {
+            return Ok(Self::share(vec![Self::bind_with(address, backlog, false, only_v6, PRIVATE)?], count)?);
+        }
         // Once without sharing the port: sharing would hide that the port is in use.
         let first = Self::bind_as(address, backlog, false, only_v6)?;
         if count < 2 || first.address.socket_addr().is_none() {
@@ -215,7 +231,7 @@ impl Listener {
     }
 
     pub(crate) fn options(&self) -> ListenerOptions {
-        ListenerOptions { tls: self.tls.clone(), role: self.role }
+        ListenerOptions { tls: self.tls.clone(), role: self.role, accepted: None }
     }
 
     /// The description for the next generation, in JSON.
@@ -291,7 +307,7 @@ fn bind_tcp(address: SocketAddr, backlog: u32, shares: bool, only_v6: bool) -> i
 }
 
 /// A socket file without a listener is left over from a server that could not remove it; it is replaced.
-fn bind_unix(path: &Path, backlog: u32) -> io::Result<UnixListener> {
+fn bind_unix(path: &Path, backlog: u32, mode: u32) -> io::Result<UnixListener> {
     if let Some(name) = abstract_name(path) {
         return bind_abstract(name, backlog);
     }
@@ -304,7 +320,7 @@ fn bind_unix(path: &Path, backlog: u32) -> io::Result<UnixListener> {
     socket.set_nonblocking(true)?;
     socket.bind(&socket2::SockAddr::unix(path)?)?;
     // Before listening: no client can have connected with other permissions.
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(MODE))?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
     socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
     Ok(socket.into())
 }

@@ -90,9 +90,18 @@ impl Listeners {
         Ok(Self(self.0.iter().map(handle).collect::<Result<_, _>>()?))
     }
 
-    /// The endpoints, place by place.
+    /// The endpoints of the site, place by place.
     pub fn endpoints(&self) -> Vec<Endpoint> {
-        let first = self.0.iter().filter_map(|place| place.first());
+        self.endpoints_of(|role| role != ListenerRole::Metrics)
+    }
+
+    /// Where the server tells its numbers.
+    pub fn metrics(&self) -> Option<Endpoint> {
+        self.endpoints_of(|role| role == ListenerRole::Metrics).pop()
+    }
+
+    fn endpoints_of(&self, is_wanted: impl Fn(ListenerRole) -> bool) -> Vec<Endpoint> {
+        let first = self.0.iter().filter_map(|place| place.first()).filter(|listener| is_wanted(listener.role()));
         let of =
             |listener: &Listener| Endpoint { address: listener.address().clone(), is_secure: listener.tls().is_some() };
         first.map(of).collect()
@@ -150,7 +159,7 @@ fn bind_group(
                 .find_map(|listener| listener.address().socket_addr())
                 .map(|found| found.port());
             let address = with_port(&place.address, port);
-            match Listener::bind_each_as(&address, backlog, count, only_v6(place)) {
+            match Listener::bind_each_as(&address, backlog, count, only_v6(place), place.role) {
                 Ok(bound) => sockets[index] = bound,
                 Err(error) if group.len() > 1 && is_absent(&error) => absent = absent.or(Some(error)),
                 Err(error) => {

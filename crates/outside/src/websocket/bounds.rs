@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError, Weak};
 
 use super::pressure::slow_down_publisher;
 use super::shared::{WebSocketBounds, WebSocketConnection, WebSocketShared};
+use crate::metrics::Cells;
 
 /// Bytes of waiting messages above which connections that publish are held: more would only make all of them wait
 /// longer.
@@ -24,6 +25,7 @@ impl Default for WebSocketBounds {
             dropped: AtomicU64::new(0),
             held: Mutex::default(),
             complaints: None,
+            counted: None,
         }
     }
 }
@@ -33,8 +35,16 @@ impl WebSocketBounds {
         max_topics: usize,
         max_published: usize,
         complain: impl Fn(&'static str, &str) + Send + Sync + 'static,
+        counted: Option<[Cells; 2]>,
     ) -> Self {
-        Self { max_topics, max_published, complaints: Some(Box::new(complain)), ..Self::default() }
+        Self { max_topics, max_published, complaints: Some(Box::new(complain)), counted, ..Self::default() }
+    }
+
+    /// Counts messages that were received, or else queued to be sent.
+    pub(crate) fn count_messages(&self, were_received: bool, count: usize) {
+        if let Some(counted) = &self.counted {
+            counted[usize::from(!were_received)][0].fetch_add(count as u64, Ordering::Relaxed);
+        }
     }
 
     pub(super) fn complain(&self, key: &'static str, text: &str) {

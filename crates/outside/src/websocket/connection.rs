@@ -244,6 +244,7 @@ impl WebSocketConnection {
         });
         state.queue.push_message(frame);
         self.unlock(state);
+        self.count_messages(false, 1);
         Ok(())
     }
 
@@ -260,6 +261,12 @@ impl WebSocketConnection {
             state.queue.push_message(Octets::Shared(frame.clone()));
         }
         self.unlock(state);
+        self.count_messages(false, 1);
+    }
+
+    /// Counts messages that were received, or else queued to be sent, if anything is counted.
+    pub(crate) fn count_messages(&self, were_received: bool, count: usize) {
+        self.0.room.bounds().count_messages(were_received, count);
     }
 
     /// Makes room in a full queue for a sender that may not wait.

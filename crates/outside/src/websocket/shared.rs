@@ -26,6 +26,7 @@ use super::reader::TopicReader;
 use super::signal::Signal;
 use super::subscriptions::Subscriptions;
 use crate::message::Request;
+use crate::metrics::Cells;
 use crate::protocol::websocket::{CloseHandshake, Deflater};
 
 /// A WebSocket connection; clones are the same connection.
@@ -156,6 +157,8 @@ pub(crate) struct WebSocketBounds {
     /// Connections that are held until fewer bytes wait.
     pub(super) held: Mutex<Vec<Weak<WebSocketShared>>>,
     pub(super) complaints: Option<Box<Complain>>,
+    /// Counts messages that were received and that were queued to be sent, if anything is counted.
+    pub(super) counted: Option<[Cells; 2]>,
 }
 
 /// Called with the configuration key of a bound and a text about its use.
@@ -169,6 +172,8 @@ pub struct Topics {
     pub(super) bus: OnceLock<Arc<dyn Bus>>,
     pub(super) local: OnceLock<fn() -> Arc<dyn Bus>>,
     pub(super) interests: Mutex<HashMap<Arc<str>, TopicInterest>>,
+    /// Counts the messages that this process publishes, if anything is counted.
+    pub(super) published: OnceLock<Cells>,
 }
 
 /// The interest of this process in a topic.

@@ -8,12 +8,14 @@
 //! and always with several processes, it goes by a [`Bus`], which numbers it and brings it back.
 
 use std::fmt;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::delivery::Delivery;
 use super::message::Message;
 use super::reader::TopicReader;
 use super::shared::{Bus, FlushQueue, Joining, Published, Room, TopicInterest, Topics, WebSocketBounds};
+use crate::metrics::Cells;
 
 /// Whether there is room for a message that waits to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,8 +59,17 @@ impl Topics {
         self.bus.get()
     }
 
+    /// Has published messages counted.
+    pub(crate) fn count_in(&self, cells: Cells) {
+        // The first ones stay: a server has one meter.
+        let _ = self.published.set(cells);
+    }
+
     /// Sends a message to all subscribers of a topic.
     pub fn publish(&self, topic: &str, message: &Message) {
+        if let Some(published) = self.published.get() {
+            published[0].fetch_add(1, Ordering::Relaxed);
+        }
         match self.bus.get() {
             None => self.deliver_unnumbered(topic, message),
             Some(bus) => bus.publish(self, topic, message),
@@ -195,6 +206,22 @@ impl Topics {
     /// The connections of this process that have subscribed to a topic.
     pub(crate) fn subscribers(&self, topic: &str) -> usize {
         lock(&self.interests).get(topic).map_or(0, |interest| interest.subscribers)
+    }
+
+    /// The topics with connections of this process that have subscribed, and how many: the largest first, at most this
+    /// many.
+    pub(crate) fn largest(&self, most: usize) -> (usize, usize, Vec<(Arc<str>, usize)>) {
+        let interests = lock(&self.interests);
+        let mut all: Vec<(Arc<str>, usize)> = interests
+            .iter()
+            .filter(|(_, interest)| interest.subscribers > 0)
+            .map(|(topic, interest)| (Arc::clone(topic), interest.subscribers))
+            .collect();
+        drop(interests);
+        let (topics, subscribers) = (all.len(), all.iter().map(|(_, subscribers)| subscribers).sum());
+        all.sort_by(|one, other| other.1.cmp(&one.1).then_with(|| one.0.cmp(&other.0)));
+        all.truncate(most);
+        (topics, subscribers, all)
     }
 
     /// A new reactor's room; those of reactors that have ended are forgotten.

@@ -55,7 +55,7 @@ impl OutsideHttp {
         let (sink, control) = (Arc::clone(&self.sink), Arc::clone(&self.control));
         let wake_pipe = Arc::clone(&server_run.wake_pipe);
         let source = ConnectionSource::Memory(memory);
-        let running = Running::start(source, &self.config, &self.site, &self.host, sink, control, wake_pipe)?;
+        let running = Running::start(source, &self.config, &self.site, &self.host, sink, (control, wake_pipe), None)?;
         let config = self.config.clone();
         let thread = std::thread::Builder::new().name("outside-test-server".into()).spawn(move || {
             let ended = running.serve(&config, || Ok::<(), Error>(()));

@@ -187,7 +187,7 @@ impl Connection {
             && self.dispatcher.service.config.keep_alive
             && self.received < self.dispatcher.service.config.max_socket_reuse
             && !self.dispatcher.service.is_ending();
-        let began = self.dispatcher.service.log.wants_duration().then(Instant::now);
+        let began = self.dispatcher.service.is_timed.then(Instant::now);
         if framing.body != BodyLength::Known(0) {
             let intake = self.intake(&request, &framing);
             let read = match intake.in_pieces {

@@ -7,7 +7,7 @@ use std::task::Context;
 
 use crate::connection::Connection;
 use crate::connection::buffer::{give_output, recycle, take_output};
-use crate::exchange::{Exchange, ResponseMeta, ResponseStream, Sealed, Stop, Work, access_line, seal};
+use crate::exchange::{Exchange, ResponseMeta, ResponseStream, Sealed, Stop, Work, access_line, sample, seal};
 use crate::log::Moment;
 use crate::message::{Body, BodyStream, KnownHeader, Response, Version, takes_trailers};
 use crate::protocol::ContentLength;
@@ -58,6 +58,7 @@ impl Connection {
             result = self.write(&out, b"").await;
         }
         give_output(out);
+        self.dispatcher.service.measure(exchanges.iter().filter_map(sample));
         let has_failed = result.is_err();
         if has_failed {
             exchanges.iter_mut().skip(left).for_each(|exchange| exchange.is_cut = true);

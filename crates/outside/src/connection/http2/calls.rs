@@ -16,7 +16,7 @@ use super::send::{OutgoingContent, render};
 use super::shared::{MOST_WORKING, Permit};
 use crate::budget::{Reserved, SMALL};
 use crate::connection::buffer::{recycle, take_request};
-use crate::exchange::{Exchange, Job, ReplySlot, SHARED, Stop, Work, access_line, is_patient, millis, receive};
+use crate::exchange::{Exchange, Job, ReplySlot, SHARED, Stop, Work, access_line, is_patient, millis, receive, sample};
 use crate::log::Moment;
 use crate::message::Body;
 use crate::protocol::http2::{BESIDE, Malformed, decode_request, note_line};
@@ -43,7 +43,7 @@ impl Http2 {
                 receive(service, empty, peer, |empty| decode_request(&head, beside.as_deref(), &limits, empty))
             }
         };
-        let began = service.log.wants_duration().then(Instant::now);
+        let began = service.is_timed.then(Instant::now);
         let mut exchange = Exchange::new(None, Work::Done);
         exchange.began = began;
         let (content, refusal) = match (announced, welcome) {
@@ -150,10 +150,10 @@ impl Http2 {
     }
 
     /// Makes a job of the function that answers.
-    fn call(&mut self, mut exchange: Exchange, respond: SendResponse<Bytes>, reserved: Option<Reserved>) {
+    fn call(&mut self, exchange: Exchange, respond: SendResponse<Bytes>, reserved: Option<Reserved>) {
         let Some(request) = exchange.request.clone() else { return };
         let pooled = self.dispatcher.wants_pool(&exchange);
-        let began = exchange.began.take();
+        let began = exchange.began;
         let number = self.calls.next();
         let mut used = self.free_slots.pop();
         let slot = match used.as_mut().and_then(Arc::get_mut) {
@@ -298,6 +298,7 @@ impl Http2 {
         if self.done.is_empty() {
             return;
         }
+        self.dispatcher.service.measure(self.done.iter().flatten().filter_map(sample));
         let lines = self.done.iter().flatten().map(|exchange| access_line(exchange, &self.client));
         self.dispatcher.service.log.access(lines, &Moment::now());
         for mut exchanges in self.done.drain(..) {

@@ -16,7 +16,7 @@ use http::Response as Head;
 use super::exchange::StreamExchange;
 use super::shared::Sender;
 use crate::exchange::{
-    Dispatcher, Exchange, ResponseMeta, ResponseStream, Sealed, Stop, Waiting, Work, access_line, seal,
+    Dispatcher, Exchange, ResponseMeta, ResponseStream, Sealed, Stop, Waiting, Work, access_line, sample, seal,
 };
 use crate::files::{FileContent, FileSegment, Patience, bring_into_memory};
 use crate::log::Moment;
@@ -164,6 +164,7 @@ impl StreamExchange {
 
     /// Writes the line of this exchange into the access log.
     pub(super) fn log(&self) {
+        self.dispatcher.service.measure(std::iter::once(&self.accepted.exchange).filter_map(sample));
         let line = access_line(&self.accepted.exchange, &self.client);
         self.dispatcher.service.log.access(std::iter::once(line), &Moment::now());
     }

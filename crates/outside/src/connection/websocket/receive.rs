@@ -79,6 +79,9 @@ impl WebSocketSession {
             self.connection.receive_ping(&payload);
         }
         self.is_deaf |= end.is_some();
+        if !messages.is_empty() {
+            self.connection.count_messages(true, messages.len());
+        }
         // The handler gets the messages before the end first.
         if !messages.is_empty() && self.style == Style::Callbacks {
             self.end = end.map(Box::new);

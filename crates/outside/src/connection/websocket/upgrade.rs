@@ -49,6 +49,7 @@ pub(in crate::connection) fn open_websocket(
     }
     if !dispatcher.service.connection_limit.admit_websocket() {
         dispatcher.service.log.complain("max_websocket_connections", "too many WebSockets");
+        dispatcher.service.count_refusal("max_websocket_connections", "503");
         dispatcher.respond_with_status(exchange, 503);
         return None;
     }
@@ -60,6 +61,7 @@ pub(in crate::connection) fn open_websocket(
             guard.is_websocket = false;
             dispatcher.service.connection_limit.leave_websocket();
             dispatcher.service.log.complain("max_websockets", "a WebSocket had no thread left");
+            dispatcher.service.count_refusal("max_websockets", "503");
             dispatcher.respond_with_status(exchange, 503);
             return None;
         }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use super::pattern::{ParameterRank, Pattern, PatternSegment, SegmentKind, SegmentParameter};
 use crate::error::Error;
 use crate::message::{Named, Parameter};
+use crate::metrics::route_number;
 
 /// A route: its value, and its properties.
 #[derive(Debug)]
@@ -95,7 +96,7 @@ impl<T> Tree<T> {
             }
         }
         ends.push(Arc::new(TreeEntry {
-            named: Arc::new(Named { pattern: pattern.into(), names: parsed.names }),
+            named: Arc::new(Named { pattern: pattern.into(), names: parsed.names, number: route_number(pattern) }),
             literal_length,
             origin,
             methods: methods.iter().map(|&method| method.into()).collect(),

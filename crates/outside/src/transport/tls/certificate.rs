@@ -49,6 +49,11 @@ impl Identity {
         }
     }
 
+    /// Its first name, and the end of its validity.
+    pub(super) fn expiry(&self) -> (String, SystemTime) {
+        (self.names.first().cloned().unwrap_or_default(), self.not_after)
+    }
+
     /// The reason why clients would refuse it now, if they would.
     pub(super) fn untimely(&self, now: SystemTime) -> Option<CertificateError> {
         let date = httpdate::fmt_http_date;

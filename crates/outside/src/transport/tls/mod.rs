@@ -18,6 +18,7 @@ mod x509;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::default_provider;
@@ -132,6 +133,11 @@ impl Tls {
     /// The challenges that are answered, if certificates are obtained for this configuration.
     pub(crate) fn challenges(&self) -> Option<&Arc<Challenges>> {
         self.challenges.as_ref()
+    }
+
+    /// The name and the end of the validity of each certificate in use.
+    pub(crate) fn expiries(&self) -> Vec<(String, SystemTime)> {
+        self.identities.expiries()
     }
 
     /// Reads certificates again whose files have changed. `is_urgent`: a user has asked for it.

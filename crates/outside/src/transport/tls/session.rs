@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, WriteTraffic};
-use rustls::{Error, ServerConfig};
+use rustls::{Error, HandshakeKind, ProtocolVersion, ServerConfig};
 
 use super::memory::{Memory, borrow};
 use super::outgoing::TlsOutput;
@@ -72,6 +72,16 @@ impl TlsSession {
     pub(super) fn restart(&mut self, config: Arc<ServerConfig>) -> Result<(), Error> {
         self.connection = UnbufferedServerConnection::new(config)?;
         Ok(())
+    }
+
+    /// The version of TLS, and whether an earlier session was resumed, once the handshake is complete.
+    pub(super) fn terms(&self) -> Option<(&'static str, bool)> {
+        let version = match self.connection.protocol_version()? {
+            ProtocolVersion::TLSv1_3 => "1.3",
+            ProtocolVersion::TLSv1_2 => "1.2",
+            _ => "other",
+        };
+        Some((version, self.connection.handshake_kind()? == HandshakeKind::Resumed))
     }
 
     /// Bytes that were read and not processed yet.

@@ -41,6 +41,11 @@ pub(crate) struct TlsStream {
 const LARGEST_HELD: usize = 16 << 10;
 
 impl TlsStream {
+    /// The version of TLS, and whether an earlier session was resumed, once the handshake is complete.
+    pub(crate) fn terms(&self) -> Option<(&'static str, bool)> {
+        self.session.terms()
+    }
+
     pub(super) fn new(
         socket: Stream,
         config: Arc<ServerConfig>,

@@ -160,6 +160,12 @@ impl Identities {
         self.directory().for_name(name).is_some()
     }
 
+    /// The name and the end of the validity of each certificate in use.
+    pub(super) fn expiries(&self) -> Vec<(String, SystemTime)> {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.iter().filter_map(|entry| entry.used.as_ref().map(|(_, identity)| identity.expiry())).collect()
+    }
+
     /// Whether the certificate for this name, in lower case, is still to be obtained; without a name: the first of all.
     pub(super) fn lack(&self, name: &str) -> bool {
         self.directory().lacks(name)

@@ -1,0 +1,248 @@
+//! The durations of requests: one histogram for each method, route, status, version and scheme.
+//!
+//! A reactor has cells of its own, which it finds by one number; the last ones are known without a look-up.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::labels::labels_text;
+use super::meter::{Cells, Meter};
+use super::routes::route_name;
+use super::series::{Definition, Kind};
+
+/// The name of the histogram, by OpenTelemetry's conventions for HTTP.
+pub(crate) const DURATION: &str = "http_server_request_duration_seconds";
+/// Its bounds in seconds: those that the conventions advise, and five below.
+pub(crate) const BOUNDS: [f64; 19] = [
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5,
+    10.0,
+];
+/// The same in nanoseconds.
+const NANOSECONDS: [u64; 19] = [
+    100_000,
+    250_000,
+    500_000,
+    1_000_000,
+    2_500_000,
+    5_000_000,
+    10_000_000,
+    25_000_000,
+    50_000_000,
+    75_000_000,
+    100_000_000,
+    250_000_000,
+    500_000_000,
+    750_000_000,
+    1_000_000_000,
+    2_500_000_000,
+    5_000_000_000,
+    7_500_000_000,
+    10_000_000_000,
+];
+/// Series of the histogram; further requests count in one that has the route `_other`.
+pub(super) const MOST_SERIES: usize = 1000;
+/// The labels of that one.
+pub(super) const OTHER: &str = "http_request_method=\"_OTHER\",http_route=\"_other\"";
+/// The methods that have a name: those of RFC 9110 and PATCH.
+const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE"];
+
+/// Bounds of the durations of handlers in seconds, and the same in nanoseconds: each route has a series.
+const HANDLER_BOUNDS: [f64; 6] = [0.0001, 0.001, 0.01, 0.1, 1.0, 10.0];
+const HANDLER_NANOSECONDS: [u64; 6] = [100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000, 10_000_000_000];
+
+/// The cells of a route's handler.
+#[derive(Debug)]
+pub(crate) struct HandlerCells {
+    /// Times from complete heads to calls.
+    pub(crate) waited: Cells,
+    /// Durations of calls.
+    pub(crate) lasted: Cells,
+}
+
+/// The cells of a route's handler, by the number of the route's name.
+pub(crate) fn handler_cells(meter: &Meter, route: u32) -> HandlerCells {
+    let name = route_name(route).unwrap_or_default();
+    let cells = |metric: &str, help: &str| {
+        let labels = labels_text([("http_route", &*name)]);
+        meter.cells(Definition::new(Kind::Durations, metric, help, labels).with_bounds(HANDLER_BOUNDS.into()))
+    };
+    let waited = "Time from the complete head of a request, and its content, to the call of the handler.";
+    let lasted = "Time of the calls of a route's handler, without the server's own work around them.";
+    HandlerCells {
+        waited: cells("outside_handler_wait_seconds", waited),
+        lasted: cells("outside_handler_seconds", lasted),
+    }
+}
+
+/// Counts a call in such cells, from any thread.
+pub(crate) fn count_handler(cells: &Cells, lasted: Duration) {
+    let lasted = u64::try_from(lasted.as_nanos()).unwrap_or(u64::MAX);
+    let bucket = HANDLER_NANOSECONDS.iter().position(|bound| lasted <= *bound).unwrap_or(HANDLER_NANOSECONDS.len());
+    cells[bucket].fetch_add(1, Ordering::Relaxed);
+    cells[HANDLER_NANOSECONDS.len() + 1].fetch_add(lasted, Ordering::Relaxed);
+}
+
+/// A finished request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sample<'r> {
+    /// The number of its route; 0 for none.
+    pub(crate) route: u32,
+    pub(crate) method: &'r str,
+    pub(crate) status: u16,
+    /// The version of HTTP as labels have it: `1.1`.
+    pub(crate) version: &'static str,
+    pub(crate) is_secure: bool,
+    /// When its head was complete, if that is known.
+    pub(crate) began: Option<Instant>,
+}
+
+/// Counts the requests of one reactor.
+pub(crate) struct RequestMeter {
+    pub(crate) meter: Arc<Meter>,
+    known: Mutex<Known>,
+}
+
+struct Known {
+    last: u64,
+    cells: Cells,
+    all: HashMap<u64, Cells>,
+}
+
+impl RequestMeter {
+    pub(crate) fn new(meter: Arc<Meter>) -> Self {
+        // No request has this number: there are fewer routes.
+        let known = Known { last: u64::MAX, cells: Arc::new([const { AtomicU64::new(0) }; 21]), all: HashMap::new() };
+        Self { meter, known: Mutex::new(known) }
+    }
+
+    /// Counts requests whose answers have just been sent.
+    pub(crate) fn record<'r>(&self, samples: impl Iterator<Item = Sample<'r>>) {
+        let now = Instant::now();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        for sample in samples {
+            let number = number_of(&sample);
+            if number != known.last {
+                known.find(number, &sample, &self.meter);
+            }
+            let lasted = sample.began.map_or(0, |began| now.saturating_duration_since(began).as_nanos() as u64);
+            let bucket = NANOSECONDS.iter().position(|bound| lasted <= *bound).unwrap_or(NANOSECONDS.len());
+            // This reactor is the only writer, and the lock is held: no exchange of other threads is lost.
+            add(&known.cells[bucket], 1);
+            add(&known.cells[NANOSECONDS.len() + 1], lasted);
+        }
+    }
+}
+
+fn add(cell: &AtomicU64, amount: u64) {
+    cell.store(cell.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
+}
+
+impl Known {
+    #[cold]
+    fn find(&mut self, number: u64, sample: &Sample<'_>, meter: &Meter) {
+        let (cells, is_full) = (self.all.get(&number).cloned(), self.all.len() >= MOST_SERIES);
+        self.cells = cells.unwrap_or_else(|| {
+            let number = if is_full { u64::MAX - 1 } else { number };
+            let labels = if is_full { OTHER.to_owned() } else { labels_of(sample) };
+            let help = "Duration of HTTP server requests.";
+            let made = || {
+                let definition = Definition::new(Kind::Durations, DURATION, help, labels);
+                meter.part(definition.with_bounds(BOUNDS.into()))
+            };
+            Arc::clone(self.all.entry(number).or_insert_with(made))
+        });
+        self.last = number;
+    }
+}
+
+fn number_of(sample: &Sample<'_>) -> u64 {
+    let method = METHODS.iter().position(|known| *known == sample.method).unwrap_or(METHODS.len()) as u64;
+    let version = match sample.version {
+        "1.1" => 0,
+        "2" => 1,
+        _ => 2,
+    };
+    u64::from(sample.route) << 24
+        | u64::from(sample.status) << 8
+        | method << 4
+        | version << 1
+        | u64::from(sample.is_secure)
+}
+
+fn labels_of(sample: &Sample<'_>) -> String {
+    let method = METHODS.iter().find(|known| **known == sample.method).map_or("_OTHER", |known| *known);
+    let (status, route) = (sample.status.to_string(), route_name(sample.route));
+    let mut labels = vec![("http_request_method", method), ("http_response_status_code", &status)];
+    labels.extend(route.as_deref().map(|route| ("http_route", route)));
+    labels.push(("network_protocol_version", sample.version));
+    labels.push(("url_scheme", if sample.is_secure { "https" } else { "http" }));
+    if sample.status >= 500 {
+        labels.push(("error_type", &status));
+    }
+    labels_text(labels)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HELLO: Sample<'_> =
+        Sample { route: 0, method: "GET", status: 200, version: "1.1", is_secure: false, began: None };
+
+    fn collected(meter: &Meter) -> Vec<(String, u64)> {
+        let sheet = meter.collect();
+        sheet.totals.of(DURATION).map(|reading| (reading.definition.labels.to_string(), reading.count())).collect()
+    }
+
+    fn on_board() -> Arc<Meter> {
+        let meter = Arc::<Meter>::default();
+        meter.open_board(None).unwrap();
+        meter.begin_here().unwrap();
+        meter
+    }
+
+    #[test]
+    fn each_combination_of_labels() {
+        let (meter, began) = (on_board(), Instant::now() - Duration::from_millis(300));
+        let reactors = [RequestMeter::new(Arc::clone(&meter)), RequestMeter::new(Arc::clone(&meter))];
+        let slow = Sample { began: Some(began), ..HELLO };
+        reactors[0].record([HELLO, HELLO, Sample { status: 503, method: "BREW", ..HELLO }, slow].into_iter());
+        reactors[1].record([HELLO, Sample { is_secure: true, version: "2", ..HELLO }].into_iter());
+        let mut found = collected(&meter);
+        found.retain(|(labels, _)| !labels.contains("https"));
+        let http = "network_protocol_version=\"1.1\",url_scheme=\"http\"";
+        assert_eq!(found[0], (format!("http_request_method=\"GET\",http_response_status_code=\"200\",{http}"), 4));
+        let failed =
+            format!("http_request_method=\"_OTHER\",http_response_status_code=\"503\",{http},error_type=\"503\"");
+        assert_eq!(found[1], (failed, 1));
+        let sheet = meter.collect();
+        let reading = sheet.totals.of(DURATION).next().unwrap();
+        assert_eq!((reading.numbers[0], reading.numbers[12]), (3, 1), "buckets of 0.1 ms and 0.5 s");
+        assert!(reading.numbers[20] >= 300_000_000, "the sum in nanoseconds");
+    }
+
+    #[test]
+    fn hostile_requests_make_no_series() {
+        let meter = on_board();
+        let requests = RequestMeter::new(Arc::clone(&meter));
+        for number in 0..3000u16 {
+            let method = format!("M{number}");
+            requests.record([Sample { method: &method, status: number, ..HELLO }].into_iter());
+        }
+        let found = collected(&meter);
+        assert_eq!(found.iter().map(|(_, count)| count).sum::<u64>(), 3000);
+        assert!(found.len() <= MOST_SERIES + 1, "{}", found.len());
+        assert!(found.iter().any(|(labels, count)| labels == OTHER && *count == 2000));
+        assert!(meter.has_board());
+    }
+
+    #[test]
+    fn bounds_agree() {
+        let handlers = HANDLER_BOUNDS.iter().zip(HANDLER_NANOSECONDS);
+        for (seconds, nanoseconds) in BOUNDS.iter().zip(NANOSECONDS).chain(handlers) {
+            assert_eq!((seconds * 1e9).round() as u64, nanoseconds);
+        }
+    }
+}

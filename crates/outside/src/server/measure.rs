@@ -1,0 +1,282 @@
+//! The values of a moment, once a second: connections, threads, topics, certificates, and the process itself; and the
+//! way of all numbers to the board, ten times a second.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant, SystemTime};
+
+use serde_json::{Value, json};
+
+use super::reactors::Reactors;
+use crate::exchange::{ConnectionStates, Service};
+use crate::handler::{Handler, RunningCall};
+use crate::message::Request;
+use crate::metrics::{
+    Combine, Definition, Kind, Meter, Vitals, handler_cells, labels_text, now, route_number, since_1970,
+};
+use crate::transport::Tls;
+
+/// Interval at which the numbers are written to the board.
+const WRITE: Duration = Duration::from_millis(100);
+/// The values of a moment are looked at in each so many writes, and those of the process in each so many looks.
+const LOOK: u32 = 10;
+const LOOK_AT_PROCESS: u32 = 2;
+/// Time after which a call that runs is shown.
+const LONG: Duration = Duration::from_secs(1);
+/// Calls and topics that are shown.
+const MOST_CALLS: usize = 50;
+const MOST_TOPICS: usize = 20;
+
+/// Measures until aborted: a task of the first event loop.
+pub(super) async fn measure(meter: Arc<Meter>, reactors: Arc<Reactors>, tls: Vec<Arc<Tls>>) {
+    let mut measured = Measured {
+        meter,
+        reactors,
+        tls,
+        began: SystemTime::now(),
+        running: HashMap::new(),
+        looks: 0,
+        vitals: Vitals::default(),
+        counted: Counted::default(),
+    };
+    let mut interval = tokio::time::interval(WRITE);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    for turn in 0u32.. {
+        interval.tick().await;
+        if turn % LOOK == 0 {
+            measured.look();
+        }
+        measured.meter.flush();
+    }
+}
+
+struct Measured {
+    meter: Arc<Meter>,
+    reactors: Arc<Reactors>,
+    tls: Vec<Arc<Tls>>,
+    began: SystemTime,
+    /// The calls that ran at the last look, by the address of the request, and since when.
+    running: HashMap<usize, (Weak<Request>, Instant)>,
+    looks: u32,
+    vitals: Vitals,
+    counted: Counted,
+}
+
+/// Sums that others count, as they were at the last look.
+#[derive(Default)]
+struct Counted {
+    handovers: u64,
+    waited: Duration,
+    cpu: f64,
+}
+
+impl Measured {
+    fn look(&mut self) {
+        let Some(service) = self.reactors.iter().next().cloned() else { return };
+        self.note_connections();
+        self.note_threads(&service);
+        let topics = self.note_topics(&service);
+        self.note_certificates();
+        self.note_handlers(&service);
+        if self.looks % LOOK_AT_PROCESS == 0 {
+            self.note_process();
+        }
+        self.looks = self.looks.wrapping_add(1);
+        let has_page = service.config.status_page;
+        let running = if has_page { self.running_calls(&service) } else { Value::Null };
+        let topics = if has_page { topics } else { Value::Null };
+        let stacks = service.executor.host.stack_source();
+        let stacks = stacks.map(|it| json!([it.questions, it.answers, it.stacks, it.signal]));
+        let words = json!({
+            "worker": self.meter.worker(),
+            "started": since_1970(self.began),
+            "state": if service.is_leaving() { "ending" } else { "serving" },
+            "running": running,
+            "topics": topics,
+            "stacks": stacks,
+        });
+        self.meter.set_words(words.to_string().into_bytes());
+    }
+
+    fn gauge(&self, name: &str, help: &str, labels: &[(&str, &str)], value: f64) {
+        let labels = labels_text(labels.iter().copied());
+        self.meter.set(Definition::new(Kind::Gauge(Combine::Sum), name, help, labels), value);
+    }
+
+    /// The same for a value of this worker alone.
+    fn worker_gauge(&self, name: &str, help: &str, state: Option<&str>, value: f64) {
+        let worker = self.meter.worker().to_string();
+        let labels: Vec<(&str, &str)> =
+            state.map(|state| ("state", state)).into_iter().chain([("worker", &*worker)]).collect();
+        self.gauge(name, help, &labels, value);
+    }
+
+    fn note_connections(&self) {
+        let sum = self.reactors.iter().map(|service| service.registry.states()).fold(
+            ConnectionStates::default(),
+            |sum, more| ConnectionStates {
+                idle: sum.idle + more.idle,
+                active: sum.active + more.active,
+                handshake: sum.handshake + more.handshake,
+                websocket: sum.websocket + more.websocket,
+                closing: sum.closing + more.closing,
+            },
+        );
+        let help = "Connections by their state; a stream of HTTP/2 with a task of its own counts too.";
+        for (state, count) in [
+            ("idle", sum.idle),
+            ("active", sum.active),
+            ("handshake", sum.handshake),
+            ("websocket", sum.websocket),
+            ("closing", sum.closing),
+        ] {
+            self.gauge("outside_connections", help, &[("state", state)], count as f64);
+        }
+        let active = self.reactors.in_flight().answers;
+        self.gauge("http_server_active_requests", "Requests that are being answered.", &[], active as f64);
+    }
+
+    fn note_threads(&mut self, service: &Service) {
+        let counts: Vec<_> = self.reactors.iter().map(|service| service.executor.counts()).collect();
+        let sum = |of: fn(&crate::executor::ThreadCounts) -> usize| counts.iter().map(of).sum::<usize>() as f64;
+        self.worker_gauge(
+            "outside_queue",
+            "Calls of handlers that wait for a thread.",
+            None,
+            sum(|counts| counts.queue),
+        );
+        let help = "Handler threads: busy with a call beside the event loop, standing by, or given up.";
+        for (state, count) in [
+            ("busy", sum(|counts| counts.busy)),
+            ("standby", sum(|counts| counts.standby)),
+            ("given_up", sum(|counts| counts.given_up)),
+        ] {
+            self.worker_gauge("outside_pool_threads", help, Some(state), count);
+        }
+        let handovers = counts.iter().map(|counts| counts.handovers).sum();
+        let help = "How often the event loop was taken over from a handler that took long.";
+        self.count("outside_handovers_total", help, handovers - self.counted.handovers);
+        self.counted.handovers = handovers;
+        if let Some(waited) = service.executor.host.waited() {
+            let help = "Time for which threads have waited for Python's lock before a batch of calls.";
+            let definition = Definition::new(Kind::Nanoseconds, "outside_python_lock_wait_seconds_total", help, "");
+            let more = waited.saturating_sub(self.counted.waited).as_nanos();
+            self.add(definition, u64::try_from(more).unwrap_or(0));
+            self.counted.waited = waited;
+        }
+    }
+
+    fn count(&self, name: &str, help: &str, more: u64) {
+        self.add(Definition::new(Kind::Counter, name, help, ""), more);
+    }
+
+    fn add(&self, definition: Definition, more: u64) {
+        self.meter.cells(definition)[0].fetch_add(more, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// The topics with most subscribers, for the status page.
+    fn note_topics(&self, service: &Service) -> Value {
+        let (topics, subscribers, largest) = service.site.topics.largest(MOST_TOPICS);
+        let help = "Topics with subscribers in one process: the most of any.";
+        let definition = Definition::new(Kind::Gauge(Combine::Max), "outside_topics", help, "");
+        self.meter.set(definition, topics as f64);
+        self.gauge(
+            "outside_topic_subscribers",
+            "Connections that have subscribed to a topic.",
+            &[],
+            subscribers as f64,
+        );
+        largest.iter().map(|(topic, subscribers)| json!([cut(topic), subscribers])).collect()
+    }
+
+    /// Has the calls of functions on routes counted, those of new routes too.
+    fn note_handlers(&self, service: &Service) {
+        let site = service.site.snapshot();
+        let plain = site.routes.iter().map(|route| (route.number, route.handler.clone()));
+        let patterns = site.routes.patterns().into_iter().map(|route| (route_number(&route.pattern), route.handler));
+        for (number, handler) in plain.chain(patterns) {
+            if let Handler::Sync(function) = handler {
+                function.placement.count_in(|| handler_cells(&self.meter, number));
+            }
+        }
+    }
+
+    fn note_certificates(&self) {
+        for (name, end) in self.tls.iter().flat_map(|tls| tls.expiries()) {
+            let help = "The end of a certificate's validity, in seconds since 1970.";
+            let labels = labels_text([("name", &*name)]);
+            let kind = Kind::Gauge(Combine::Last);
+            let definition = Definition::new(kind, "outside_certificate_expiry_timestamp_seconds", help, labels);
+            self.meter.set(definition, since_1970(end).floor());
+        }
+    }
+
+    fn note_process(&mut self) {
+        self.vitals = Vitals::now();
+        let vitals = self.vitals;
+        let definition =
+            Definition::new(Kind::FloatCounter, "process_cpu_seconds_total", "Processor time of all workers.", "");
+        let cells = self.meter.cells(definition);
+        let sum = f64::from_bits(cells[0].load(std::sync::atomic::Ordering::Relaxed)) + vitals.cpu - self.counted.cpu;
+        cells[0].store(sum.to_bits(), std::sync::atomic::Ordering::Relaxed);
+        self.counted.cpu = vitals.cpu;
+        self.worker_gauge("process_resident_memory_bytes", "Memory of a worker.", None, vitals.memory as f64);
+        self.worker_gauge("process_threads", "Threads of a worker.", None, vitals.threads as f64);
+        if let Some(files) = vitals.files {
+            self.worker_gauge("process_open_fds", "Open files and sockets of a worker.", None, files as f64);
+        }
+        let help = "When a worker began, in seconds since 1970.";
+        let worker = self.meter.worker().to_string();
+        let labels = labels_text([("worker", &*worker)]);
+        let definition = Definition::new(Kind::Gauge(Combine::Max), "process_start_time_seconds", help, labels);
+        self.meter.set(definition, since_1970(self.began));
+    }
+
+    /// The calls that have run for long, the longest first. A call is first seen at a look, so that it costs nothing
+    /// before.
+    fn running_calls(&mut self, service: &Service) -> Value {
+        let now = Instant::now();
+        let mut running = HashMap::new();
+        let mut shown: Vec<(Duration, RunningCall)> = Vec::new();
+        for call in service.executor.host.running() {
+            let address = Arc::as_ptr(&call.request) as usize;
+            // The memory of a request may be used again for another one; then the weak reference is dead.
+            let known = self
+                .running
+                .remove(&address)
+                .filter(|(request, _)| request.upgrade().is_some_and(|request| Arc::ptr_eq(&request, &call.request)));
+            let (weak, since) = known.unwrap_or_else(|| (Arc::downgrade(&call.request), now));
+            running.insert(address, (weak, since));
+            if now - since >= LONG {
+                shown.push((now - since, call));
+            }
+        }
+        self.running = running;
+        // A WebSocket may be quiet for hours, so requests come first.
+        shown.sort_by_key(|(lasted, call)| (call.is_websocket, std::cmp::Reverse(*lasted)));
+        shown.truncate(MOST_CALLS);
+        shown.iter().map(|(lasted, call)| described(*lasted, call)).collect()
+    }
+}
+
+/// A call in words: no query and no field of its request, since those may hold secrets.
+fn described(lasted: Duration, call: &RunningCall) -> Value {
+    let request = &call.request;
+    json!({
+        "method": if call.is_websocket { "WebSocket".to_owned() } else { cut(request.method()) },
+        "path": cut(request.raw_path()),
+        "client": request.address.ip().to_canonical().to_string(),
+        "since": now().saturating_sub(u64::try_from(lasted.as_millis()).unwrap_or(0)),
+        "thread": call.thread.map(|thread| format!("{thread:x}")),
+        "call": format!("{:x}", Arc::as_ptr(request) as usize),
+    })
+}
+
+/// A text of a client, as much as a page has room for.
+fn cut(text: &str) -> String {
+    const MOST: usize = 120;
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}

@@ -1,0 +1,254 @@
+"""Counts over several processes: equal to those of the clients, whichever process answers, and never smaller than before."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import stat
+import threading
+import time
+
+import pytest
+
+from support.harness import wait_until
+from support.metrics import DURATION, fallen
+from support.processes import wait_for_end
+from support.subprocesses import run_process
+from support.wire import Wire, fetch, request_bytes
+
+PROMTOOL = shutil.which("promtool")
+
+
+def test_the_first_numbers(start_measured):
+    script = start_measured(processes=2)
+    for _ in range(5):
+        assert fetch(script.address, "/users/7").text == "user 7"
+    assert fetch(script.address, "/nothing").status == 404
+    wait_until(lambda: script.metrics().requests() == 6, "six requests are counted")
+    metrics = script.metrics()
+    labels = {"http_request_method": "GET", "network_protocol_version": "1.1", "url_scheme": "http"}
+    assert metrics.requests(http_route="/users/{number:int}", http_response_status_code="200", **labels) == 5
+    assert metrics.requests(http_route="", http_response_status_code="404", **labels) == 1
+    assert metrics.value(f"{DURATION}_bucket", le="+Inf") == 6
+    assert 0 < metrics.value(f"{DURATION}_sum") < 6
+    assert metrics.kinds[DURATION] == "histogram"
+    assert metrics.value("outside_workers", state="serving") == 2
+    assert metrics.value("outside_connections_total") == 6
+
+
+@pytest.mark.parametrize("settings", [{"processes": 2}, {"processes": 1}])
+def test_mixed_requests_are_counted_as_the_clients_count(start_measured, settings):
+    script = start_measured(**settings)
+    wanted: dict[tuple[str, str, str], int] = {}
+    lock = threading.Lock()
+
+    def ask(seed: int) -> None:
+        choice = random.Random(seed)
+        with Wire(script.address) as wire:
+            for _ in range(300):
+                method, target, route, code = choice.choice(
+                    [
+                        ("GET", f"/users/{choice.randrange(99)}", "/users/{number:int}", "200"),
+                        ("GET", f"/hostile/{choice.random()}?secret={choice.random()}", "", "404"),
+                        ("POST", "/orders/book", "/orders/{kind}", "200"),
+                        ("DELETE", "/status/204", "/status/{code:int}", "204"),
+                        ("GET", "/status/503", "/status/{code:int}", "503"),
+                        ("PUT", "/users/1", "", "405"),
+                    ]
+                )
+                wire.send(request_bytes(target, method=method))
+                assert str(wire.receive_answer().status) == code
+                with lock:
+                    key = method, route, code
+                    wanted[key] = wanted.get(key, 0) + 1
+
+    threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(6)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+
+    def counted() -> bool:
+        metrics = script.metrics()
+        return all(
+            metrics.requests(http_request_method=method, http_route=route, http_response_status_code=code) == count
+            for (method, route, code), count in wanted.items()
+        )
+
+    # Each process answers for all; another one may write its last numbers a moment later.
+    wait_until(counted, "each count is that of the clients")
+    for _ in range(10):
+        assert counted() and script.metrics().requests() == 1800
+    metrics = script.metrics()
+    assert metrics.requests(error_type="503") == wanted["GET", "/status/{code:int}", "503"]
+    assert metrics.value("orders_total", kind="book") == wanted["POST", "/orders/{kind}", "200"]
+    assert "secret" not in metrics.text and "hostile" not in metrics.text
+
+
+def test_numbers_of_the_program(start_measured):
+    script = start_measured(processes=2)
+    for number in range(40):
+        with Wire(script.address) as wire:
+            wire.send(request_bytes(f"/orders/{'book' if number % 4 else 'pen'}", method="POST"))
+            assert wire.receive_answer().status == 200
+    wait_until(lambda: script.metrics().value("orders_total") == 40, "all orders")
+    metrics = script.metrics()
+    assert (metrics.value("orders_total", kind="book"), metrics.value("orders_total", kind="pen")) == (30, 10)
+    assert (metrics.value("size_bytes_count"), metrics.value("size_bytes_sum")) == (40, 2000)
+    assert (metrics.value("size_bytes_bucket", le="10"), metrics.value("size_bytes_bucket", le="100")) == (0, 40)
+    # Counted before the workers were forked, once.
+    assert metrics.value("imports_total") == 1
+    workers = script.ask("/status.json").status
+    assert workers == 404, "there is no page"
+    # The sum of both workers, or the one that has had all; the largest of both.
+    assert metrics.value("jobs") in (1, 2) and metrics.value("newest") > 1
+
+
+def test_no_counter_falls_when_workers_are_killed(start_measured):
+    script = start_measured(processes=2, status_page=True)
+    asked, done = 0, threading.Event()
+
+    def ask() -> None:
+        nonlocal asked
+        while not done.is_set():
+            try:
+                fetch(script.address, "/users/1")
+                asked += 1
+            except (OSError, AssertionError):
+                pass  # its worker was killed
+
+    client = threading.Thread(target=ask)
+    client.start()
+    before = script.metrics()
+    for kill in range(4):
+        workers = script.wait_for_workers(2)
+        os.kill(workers[kill % 2], signal.SIGKILL)
+        for _ in range(20):
+            after = script.metrics()
+            assert fallen(before, after) == []
+            before = after
+        script.wait_for_line("is replaced")
+    done.set()
+    client.join()
+    script.wait_for_workers(2)
+    wait_until(lambda: script.metrics().value("outside_worker_ends_total", how="signal") == 4, "four ends")
+    # At most the counts of the last 100 milliseconds of each are lost.
+    assert script.metrics().requests() > asked / 2
+
+
+def test_scrape_during_reload(start_measured):
+    script = start_measured(processes=2, status_page=True)
+    for _ in range(10):
+        fetch(script.address, "/users/1")
+    wait_until(lambda: script.metrics().requests() == 10, "ten requests")
+    before, generations = script.metrics(), {script.process.pid}
+    for reload in range(3):
+        script.process.send_signal(signal.SIGHUP)
+        heard = threading.Thread(target=script.wait_for_line, args=("tells its metrics",))
+        heard.start()
+        while heard.is_alive():
+            begun = time.monotonic()
+            after = script.metrics()
+            assert time.monotonic() - begun < 5
+            assert fallen(before, after) == [], f"reload {reload}"
+            before = after
+        heard.join()
+        fetch(script.address, "/users/1")
+        generations |= {int(line.split()[1]) for line in script.heard if line.startswith("generation ")}
+    assert len(generations) == 4
+    wait_until(lambda: script.metrics().requests() == 13, "requests of all generations")
+    wait_until(lambda: script.metrics().value("outside_reloads_total", result="served") == 3, "three reloads")
+    assert script.metrics().value("outside_generation") == 4
+    # Those before have ended, and stay counted.
+    wait_until(lambda: script.metrics().value("outside_workers") == 2, "two workers are left")
+    assert script.metrics().requests() == 13
+    assert fallen(before, script.metrics()) == []
+
+
+def test_a_single_process_is_reloaded(start_measured):
+    script = start_measured(processes=1)
+    fetch(script.address, "/users/1")
+    wait_until(lambda: script.metrics().requests() == 1, "one request")
+    for reload in range(2):
+        script.process.send_signal(signal.SIGHUP)
+        script.wait_for_line("serves")
+        fetch(script.address, "/users/1")
+        wait_until(lambda: script.metrics().requests() == 2 + reload, "the requests of both")  # noqa: B023
+    assert script.metrics().value("imports_total") == 3
+
+
+@pytest.mark.parametrize("trouble", ["stopped", "/hold"])
+def test_a_process_that_does_not_answer_is_counted(start_measured, trouble):
+    script = start_measured(processes=2, status_page=True)
+    workers = script.wait_for_workers(2)
+    for _ in range(20):
+        fetch(script.address, "/users/1")
+    wait_until(lambda: script.metrics().requests() == 20, "twenty requests")
+    if trouble == "stopped":
+        os.kill(workers[0], signal.SIGSTOP)
+    else:
+        wire = Wire(script.address)
+        wire.send(request_bytes(trouble))
+        wait_until(lambda: script.metrics().value("http_server_active_requests") == 1, "it is held")
+    try:
+        slowest = 0.0
+        for _ in range(20):
+            begun = time.monotonic()
+            assert script.metrics().requests() == 20
+            script.status()
+            slowest = max(slowest, time.monotonic() - begun)
+        assert slowest < 1, f"{slowest * 1000:.0f} ms"
+        if trouble == "stopped":
+            wait_until(lambda: script.metrics().value("outside_workers", state="silent") == 1, "one is silent")
+    finally:
+        os.kill(workers[0], signal.SIGCONT)
+
+
+def test_the_socket_is_its_owners_and_goes(start_measured):
+    script = start_measured(processes=2)
+    path = script.place.removeprefix("unix:")
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+    assert script.stop() == 0, script.errors
+    assert not os.path.exists(path)
+
+
+def test_hostile_requests_make_no_series(start_measured):
+    script = start_measured(processes=1)
+    with Wire(script.address) as wire:
+        for first in range(0, 3000, 50):
+            for number in range(first, first + 50):
+                wire.send(request_bytes(f'/{number}"\\n%0a?id={number}', method=f"M{number}", headers={"Host": f"h{number}"}))
+                wire.receive_answer()
+    wait_until(lambda: script.metrics().requests() == 3000, "all are counted")
+    metrics = script.metrics()
+    assert metrics.requests(http_request_method="_OTHER") == 3000
+    assert len(metrics.samples) < 200
+
+
+@pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed (make clients)")
+def test_promtool_finds_no_fault(start_measured):
+    script = start_measured(processes=2)
+    fetch(script.address, "/users/1")
+    fetch(script.address, "/orders/book", "POST")
+    wait_until(lambda: script.metrics().requests() == 2, "both are counted")
+    text = script.ask("/metrics").body
+    checked = run_process([PROMTOOL, "check", "metrics"], input=text, capture_output=True)
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
+
+
+def test_what_is_refused_is_counted(start_measured):
+    script = start_measured(processes=1, max_header_size=2048)
+    answer = fetch(script.address, "/users/1", headers={"X": "y" * 4096})
+    assert answer.status == 431
+    wait_until(lambda: script.metrics().value("outside_refused_total", limit="max_header_size", status="431") == 1, "it is counted")
+    assert script.metrics().requests(http_response_status_code="431") == 1
+
+
+def test_ended_workers_end(start_measured):
+    script = start_measured(processes=2, status_page=True)
+    workers = script.wait_for_workers(2)
+    assert script.stop() == 0, script.errors
+    for pid in workers.values():
+        wait_for_end(pid)
+
+

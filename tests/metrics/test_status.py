@@ -1,0 +1,188 @@
+"""The status page: the overview as JSON, the stacks of calls that last, the command, and the page in a browser."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+from websockets.sync.client import connect
+
+from support.browser import PICTURES, Tab, chromium, devtools, needs_chromium
+from support.harness import PROGRAMS, wait_until
+from support.subprocesses import run_process, start_process
+from support.wire import Wire, fetch, request_bytes
+
+APP = (PROGRAMS / "metrics_app.py").read_text().splitlines()
+
+
+def line_of(mark: str) -> int:
+    return next(number for number, line in enumerate(APP, 1) if line.endswith(f"# {mark}"))
+
+
+def running(script, path: str) -> list[dict]:
+    return [row for row in script.status()["running"] if row["path"] == path]
+
+
+def stack(script, row: dict) -> str:
+    answer = script.ask(f"/status/stack?pid={row['pid']}&call={row['call']}&thread={row['thread'] or ''}")
+    assert answer.status == 200, answer
+    return answer.text
+
+
+def test_the_overview(start_measured):
+    script = start_measured(processes=2, status_page=True, health_route="/health")
+    script.wait_for_workers(2)
+    for _ in range(30):
+        fetch(script.address, "/users/1")
+    fetch(script.address, "/status/503")
+    fetch(script.address, "/nothing?token=secret")
+    wait_until(lambda: script.status()["totals"]["requests"] == 32, "all are counted")
+    # Rates need two moments.
+    wait_until(lambda: script.status()["seconds"] > 0, "a second sample")
+    found = script.status()
+    assert found["totals"]["failures"] == 1
+    assert {row["route"] for row in found["routes"]} == {"/users/{number:int}", "/status/{code:int}", None}
+    by_route = {row["route"]: row for row in found["routes"]}
+    assert by_route["/users/{number:int}"]["requests"] == 30
+    assert by_route["/status/{code:int}"]["failures"] == 1
+    wait_until(lambda: all(row["memory"] > 1 << 20 for row in script.status()["workers"]), "vital signs")
+    for row in script.status()["workers"]:
+        assert row["state"] == "serving" and row["threads"] > 1 and row["files"] > 3 and row["generation"] == 1
+    assert "secret" not in json.dumps(script.status())
+    wait_until(lambda: len(script.status()["history"]) > 1, "a history")
+    history = script.status()["history"]
+    assert sum(point[1] for point in history) > 0 and history[-1][0] <= time.time() + 1
+
+
+# The last two hold Python's lock, so that nothing else of Python runs in their process.
+@pytest.mark.parametrize("calls", [["sleep", "loop", "await", "pooled"], ["regex"], ["hold"]], ids="+".join)
+def test_the_stack_is_right_to_the_line(start_measured, calls):
+    script = start_measured(processes=2, status_page=True)
+    script.wait_for_workers(2)
+    wires = [Wire(script.address).send(request_bytes(f"/{call}?token=secret")) for call in calls]
+    for call in calls:
+        wait_until(lambda: running(script, f"/{call}"), "it runs for a second")  # noqa: B023
+        row = running(script, f"/{call}")[0]
+        assert (row["method"], row["client"]) == ("GET", "127.0.0.1") and row["seconds"] >= 1
+        assert "secret" not in json.dumps(row)
+        begun = time.monotonic()
+        shown = stack(script, row)
+        assert time.monotonic() - begun < 2
+        frames = re.findall(r'File "([^"]+)", line (\d+),? in (\w+)', shown)
+        own = [(int(line), name) for file, line, name in frames if file.endswith("metrics_app.py")]
+        wanted = "deeper" if call == "await" else call
+        # A loop is at one of its two lines.
+        lines = {line_of(call), line_of(call) - 1} if call == "loop" else {line_of(call)}
+        assert own[-1][1] == wanted and own[-1][0] in lines, shown
+    del wires
+
+
+def test_the_stack_of_a_websocket(start_measured):
+    script = start_measured(processes=1, status_page=True)
+    host, port = script.address
+    with connect(f"ws://{host}:{port}/socket", proxy=None) as client:
+        wait_until(lambda: running(script, "/socket"), "it runs for a second")
+        row = running(script, "/socket")[0]
+        assert row["method"] == "WebSocket"
+        assert f"line {line_of('socket')}, in connected" in stack(script, row)
+        client.send("end")
+    wait_until(lambda: not running(script, "/socket"), "it has ended")
+
+
+def test_worker_dies_while_asked_for_a_stack(start_measured):
+    script = start_measured(processes=2, status_page=True)
+    script.wait_for_workers(2)
+    wire = Wire(script.address)
+    wire.send(request_bytes("/sleep"))
+    wait_until(lambda: running(script, "/sleep"), "it runs for a second")
+    row = running(script, "/sleep")[0]
+    os.kill(row["pid"], signal.SIGSTOP)
+    answer = script.ask(f"/status/stack?pid={row['pid']}&call={row['call']}&thread={row['thread']}")
+    assert (answer.status, "does not answer" in answer.text) == (404, True), answer
+    os.kill(row["pid"], signal.SIGKILL)
+    answer = script.ask(f"/status/stack?pid={row['pid']}&call={row['call']}&thread={row['thread']}")
+    assert (answer.status, "has ended" in answer.text) == (404, True), answer
+    for query in ("", "pid=1", "pid=x&call=1", "pid=1&call=../x", f"pid={os.getpid()}&call=1"):
+        assert script.ask(f"/status/stack?{query}").status in (400, 404), query
+    assert len(script.wait_for_workers(2)) == 2
+
+
+def test_the_command(start_measured, tmp_path):
+    script = start_measured(processes=2, status_page=True)
+    outside = [sys.executable, "-m", "outside", "status"]
+    said = run_process([*outside, script.place, "--json"], capture_output=True, text=True)
+    assert said.returncode == 0 and json.loads(said.stdout)["workers"], said
+    named = {**os.environ, "OUTSIDE_METRICS": script.place}
+    assert run_process([*outside, "--json"], capture_output=True, text=True, env=named).returncode == 0
+    for arguments, words in [
+        ([], "lacks the place"),
+        (["nonsense"], "is no place"),
+        ([f"unix:{tmp_path}/nothing"], "no server tells its metrics"),
+        (["--reload"], "takes the place"),
+    ]:
+        said = run_process([*outside, *arguments], capture_output=True, text=True)
+        assert said.returncode in (2, 3) and words in said.stderr, said
+    # The page of a Unix socket, by a port of its own.
+    screenless = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")}
+    process = start_process([*outside, script.place], stdout=subprocess.PIPE, text=True, env=screenless)
+    try:
+        url = process.stdout.readline().split(" at ")[1].strip()
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        assert b"<title>outside" in opener.open(url, timeout=10).read()
+        assert json.loads(opener.open(url + ".json", timeout=10).read())["workers"]
+        base = url.rpartition("/")[0].rpartition("/")[0]
+        for wrong in (f"{base}/status.json", f"{base}/{'0' * 32}/status.json"):
+            with pytest.raises(urllib.error.HTTPError):
+                opener.open(wrong, timeout=10)
+        request = urllib.request.Request(url, headers={"Host": "example.com"})
+        with pytest.raises(urllib.error.HTTPError):
+            opener.open(request, timeout=10)
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_a_server_without_the_page_says_so(start_measured):
+    script = start_measured()
+    said = run_process([sys.executable, "-m", "outside", "status", script.place], capture_output=True, text=True)
+    assert (said.returncode, "status_page" in said.stderr) == (3, True), said
+
+
+@needs_chromium
+def test_the_page_in_a_browser(start_measured, tmp_path):
+    script = start_measured(processes=2, status_page=True, metrics=["127.0.0.1", 0])
+    for number in range(200):
+        fetch(script.address, f"/users/{number}")
+    fetch(script.address, "/status/503")
+    wire = Wire(script.address)
+    wire.send(request_bytes("/sleep"))
+    with chromium("--remote-debugging-port=0", "about:blank") as process:
+        tab = Tab(devtools(process), "about:blank")
+        tab.call("Page.enable")
+        tab.call("Log.enable")
+        tab.call("Page.navigate", url=f"{script.place}/status")
+        tab.wait_for_text("#routes td", "/users/{number:int}")
+        tab.wait_for_text("#workers td", "serving")
+        tab.wait_for_text("#running td", "/sleep")
+        tab.evaluate('document.querySelector("#running button").click()')
+        tab.wait_for_text("#running pre", f"line {line_of('sleep')}, in sleep")
+        # Everything came from this listener, and nothing was refused by the policy.
+        loaded = tab.evaluate('performance.getEntriesByType("resource").map(entry => new URL(entry.name).origin)')
+        assert set(loaded) <= {script.place}
+        assert tab.evaluate("document.styleSheets.length") == 1
+        wait_until(lambda: tab.evaluate('document.querySelectorAll("#rate path").length') == 3, "a chart")
+        folder = Path(PICTURES) if PICTURES else tmp_path
+        for scheme in ("light", "dark"):
+            assert len(tab.picture(folder / f"status-{scheme}.png", 1280, 1500, scheme)) > 10_000
+        assert len(tab.picture(folder / "status-narrow.png", 390, 2400, "light")) > 10_000
+        tab.close()
