@@ -1,4 +1,4 @@
-"""Certificates by themselves, in full: 20 of 20 starts of each kind, ten minutes of certificates that live for 45 s, memory."""
+"""Automatic certificates, in full: 20 of 20 starts of each kind, ten minutes of certificates that live for 45 s, memory."""
 
 from __future__ import annotations
 

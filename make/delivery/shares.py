@@ -16,7 +16,7 @@ STANDARD = {"core", "alloc", "std", "hashbrown", "compiler_builtins", "gimli", "
 FEATURES = {
     "TLS: aws-lc": {"aws_lc_rs", "aws_lc_sys", "aws_lc"},
     "TLS: rustls": {"rustls", "webpki", "rustls_pki_types", "untrusted", "subtle", "zeroize"},
-    "certificates by themselves (ACME)": {"instant_acme", "rcgen", "yasna", "pem", "time", "webpki_roots", "base64"},
+    "automatic certificates (ACME)": {"instant_acme", "rcgen", "yasna", "pem", "time", "webpki_roots", "base64"},
     "zstd": {"zstd", "zstd_safe", "zstd_sys"},
     "brotli": {"brotli", "brotli_decompressor", "alloc_no_stdlib", "alloc_stdlib"},
     "gzip": {"zlib_rs"},

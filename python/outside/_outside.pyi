@@ -104,7 +104,7 @@ __all__ = [
     "_Connector",
     "_FormContent",
     "_LoopSource",
-    "_Wire",
+    "_ConnectionBytes",
     "__version__",
     "_add_route",
     "_belongings",
@@ -759,7 +759,7 @@ def status_codes() -> list[tuple[int, str]]:
     """Every registered status code with its phrase."""
 
 @final
-class _Wire:
+class _ConnectionBytes:
     """The bytes of a `WebSocketConnection` that was made by hand."""
 
     def receive(self, data: bytes) -> bool: ...

@@ -92,13 +92,13 @@ mod _outside {
     #[pymodule_export]
     use crate::websocket::connection::WebSocketConnection;
     #[pymodule_export]
+    use crate::websocket::connection_bytes::ConnectionBytes;
+    #[pymodule_export]
     use crate::websocket::route::WebSocket;
     #[pymodule_export]
     use crate::websocket::session::_log_session_failure;
     #[pymodule_export]
     use crate::websocket::topic_reader::TopicReader;
-    #[pymodule_export]
-    use crate::websocket::wire::Wire;
 
     #[pymodule_export]
     #[expect(non_upper_case_globals, reason = "the name that Python expects")]

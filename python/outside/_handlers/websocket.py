@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .._outside import Request, WebSocketConnection, _Wire
+    from .._outside import Request, WebSocketConnection, _ConnectionBytes
 
 
 # The connection whose handler runs in the current task: the server reads from it more slowly if it publishes too much.
@@ -217,7 +217,7 @@ def takes_connection(function: Callable[..., Any]) -> bool:
 _FOR_EVER = 21 * 24 * 3600
 
 
-def drive(wire: "_Wire", sock: Any, activity: Any, terminate: Any) -> None:
+def drive(connection: "_ConnectionBytes", sock: Any, activity: Any, terminate: Any) -> None:
     """Moves the bytes of a connection that was made by hand, in two threads, until it ends."""
     if isinstance(sock, ssl.SSLSocket):
         raise TypeError("http_socket is a socket without TLS: an ssl.SSLSocket cannot be read and written at the same time")
@@ -230,26 +230,26 @@ def drive(wire: "_Wire", sock: Any, activity: Any, terminate: Any) -> None:
     own = sock.dup()
     # The flag O_NONBLOCK is shared with the given socket, whose owner may change it: with a timeout Python waits by itself.
     own.settimeout(_FOR_EVER)
-    writer = threading.Thread(target=_write, args=(wire, own, activity), name="outside-websocket", daemon=True)
+    writer = threading.Thread(target=_write, args=(connection, own, activity), name="outside-websocket", daemon=True)
     reader = threading.Thread(
-        target=_read, args=(wire, own, activity, terminate, writer), name="outside-websocket", daemon=True
+        target=_read, args=(connection, own, activity, terminate, writer), name="outside-websocket", daemon=True
     )
     writer.start()
     reader.start()
 
 
-def _read(wire: "_Wire", sock: socket.socket, activity: Any, terminate: Any, writer: threading.Thread) -> None:
+def _read(connection: "_ConnectionBytes", sock: socket.socket, activity: Any, terminate: Any, writer: threading.Thread) -> None:
     try:
         while data := sock.recv(16384):
             _tell(activity)
-            if not wire.receive(data):
+            if not connection.receive(data):
                 # No more bytes are wanted: the writer sends the rest, and the connection ends.
                 writer.join(5)
                 break
     except OSError:
         pass
     finally:
-        wire.end()
+        connection.end()
         with contextlib.suppress(OSError):
             # The writer may wait for a client that has stopped reading.
             sock.shutdown(socket.SHUT_RDWR)
@@ -258,15 +258,15 @@ def _read(wire: "_Wire", sock: socket.socket, activity: Any, terminate: Any, wri
         terminate()
 
 
-def _write(wire: "_Wire", sock: socket.socket, activity: Any) -> None:
+def _write(connection: "_ConnectionBytes", sock: socket.socket, activity: Any) -> None:
     try:
-        while data := wire.outgoing():
+        while data := connection.outgoing():
             sock.sendall(data)
             _tell(activity)
         # All frames were sent, Close included: the client may hang up now.
         sock.shutdown(socket.SHUT_WR)
     except OSError:
-        wire.end()
+        connection.end()
 
 
 def _tell(activity: Any) -> None:

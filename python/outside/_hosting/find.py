@@ -10,8 +10,8 @@ from .._outside import OutsideHTTP, OutsideHTTP_Redirect
 
 NATIVE, WSGI, ASGI = "native", "wsgi", "asgi"
 HOSTED = (
-    "hosted are WSGI applications, as application(environ, start_response), ASGI 3 applications, as async app(scope, receive, send), "
-    "and OutsideHTTP servers"
+    "a server hosts WSGI applications, application(environ, start_response); ASGI 3 applications, "
+    "async app(scope, receive, send); and OutsideHTTP servers"
 )
 
 
@@ -68,7 +68,7 @@ def is_instance_to_host(app: Any) -> bool:
 
 
 def unwrapped(app: Any) -> Any:
-    """The application behind `functools.partial` and `functools.wraps`; the Flask, FastAPI or Quart of a Dash."""
+    """The application behind a `functools.partial` that binds no argument; the Flask, FastAPI or Quart of a Dash."""
     kind = type(app)
     if kind.__module__.partition(".")[0] == "dash" and hasattr(app, "server"):
         return app.server
@@ -86,7 +86,8 @@ def is_coroutine_function(app: Any) -> bool:
 
 
 def required(app: Any) -> int | None:
-    """How many arguments must be given by place; `None` if it has no signature, or takes any number."""
+    """How many arguments `app` takes by position, an optional second one included; `None` without a signature, or with `*args`
+    and fewer than two."""
     own = vars(app).get("__call__") if hasattr(app, "__dict__") and not inspect.isroutine(app) else None
     try:
         parameters = list(inspect.signature(own or app).parameters.values())

@@ -14,7 +14,7 @@ _TASKS = "/proc/self/task"
 
 
 def refuse_other_threads() -> None:
-    """Raises a `RuntimeError` that names the threads beside this one: a fork would leave them and their locks behind."""
+    """Raises a `RuntimeError` that names the threads beside this one: a child would lack them and find their locks held."""
     # A thread that was joined a moment ago may not quite have left the kernel's list.
     end = time.monotonic() + 0.5
     while names := _other_threads():

@@ -127,9 +127,9 @@ impl WsgiHandler {
         match content.cast_exact::<PyList>() {
             Ok(list) => call.get().take_list(list),
             Err(_) => {
-                let drained = context.call_method1(run, (call.getattr(intern!(py, "drain"))?, &content)).map(drop);
-                leave_if_forked(py, &drained);
-                drained
+                let taken = context.call_method1(run, (call.getattr(intern!(py, "take_all"))?, &content)).map(drop);
+                leave_if_forked(py, &taken);
+                taken
             }
         }
     }

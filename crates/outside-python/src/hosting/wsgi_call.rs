@@ -47,7 +47,8 @@ struct CallState {
     feed: Option<BodyFeed>,
     /// The file that is the content, from its current position on.
     file: Option<(File, Range<u64>)>,
-    /// Whether the client has left, or gets its bytes from the application's own socket.
+    /// Whether no more content is taken: the client has left, the stream has ended, or the application answers by a
+    /// socket of its own.
     is_over: bool,
     /// Whether the log was told that there is more content than declared.
     was_cut: bool,
@@ -372,7 +373,7 @@ impl WsgiCall {
     }
 
     /// Takes all pieces of an iterable, and closes it.
-    fn drain(&self, iterable: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn take_all(&self, iterable: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = iterable.py();
         let as_file = iterable.cast::<FileWrapper>().ok().map(|wrapper| self.take_file(wrapper));
         let consumed = match as_file {

@@ -12,14 +12,14 @@ use crate::message::json_encoder::Encoder;
 
 const MODULE: &str = "outside._handlers.json_text";
 
-/// Bytes for which a text has room at first.
-const ROOM: usize = 1024;
+/// Bytes reserved for a text before it is written; a text of less than half moves to memory of its own size.
+const FIRST_CAPACITY: usize = 1024;
 
-/// A value as JSON. An error says where in the value it is that JSON cannot hold.
+/// A value as JSON. The error names the part of the value that JSON cannot hold.
 pub(crate) fn encoded(value: &Bound<'_, PyAny>) -> PyResult<Bytes> {
-    let mut encoder = Encoder { out: Vec::with_capacity(ROOM) };
+    let mut encoder = Encoder { out: Vec::with_capacity(FIRST_CAPACITY) };
     match encoder.value(value, 0) {
-        Ok(()) if encoder.out.len() < ROOM / 2 => Ok(Bytes::copy_from_slice(&encoder.out)),
+        Ok(()) if encoder.out.len() < FIRST_CAPACITY / 2 => Ok(Bytes::copy_from_slice(&encoder.out)),
         Ok(()) => Ok(encoder.out.into()),
         Err(fault) => Err(fault.into_error(value.py())),
     }
@@ -29,7 +29,7 @@ pub(crate) fn encoded(value: &Bound<'_, PyAny>) -> PyResult<Bytes> {
 #[pyfunction]
 #[pyo3(signature = (value, /))]
 pub(crate) fn _json_text(value: &Bound<'_, PyAny>) -> PyResult<String> {
-    let mut encoder = Encoder { out: Vec::with_capacity(ROOM) };
+    let mut encoder = Encoder { out: Vec::with_capacity(FIRST_CAPACITY) };
     match encoder.value(value, 0) {
         Ok(()) => String::from_utf8(encoder.out).map_err(|error| PyValueError::new_err(error.to_string())),
         Err(fault) => Err(fault.into_error(value.py())),
@@ -41,7 +41,7 @@ pub(crate) struct NoJson(pub(crate) String);
 
 /// The value of the content as JSON, in one of the Unicode encodings. Lists and dictionaries may be nested 200 deep.
 pub(crate) fn decoded<'py>(py: Python<'py>, content: &[u8]) -> PyResult<Result<Bound<'py, PyAny>, NoJson>> {
-    // A text in UTF-8 without a mark is looked at once: the parser checks its encoding.
+    // UTF-8 without a byte order mark goes straight to the parser, which checks the encoding itself.
     if !content.iter().take(4).any(|&byte| byte == 0 || byte >= 0xef) {
         return parsed(py, content);
     }
@@ -88,7 +88,8 @@ fn may_hold_infinity(text: &[u8]) -> bool {
     has_long_exponent(text) || has_many_digits(text)
 }
 
-/// Whether `MANY` digits stand in a row. Of the bytes at distance `MANY` such a run covers one, from which it is followed.
+/// Whether `MANY` digits stand in a row. Such a run covers a byte at a multiple of `MANY`, so only these bytes are
+/// looked at, and the digits around them counted.
 fn has_many_digits(text: &[u8]) -> bool {
     (MANY - 1..text.len()).step_by(MANY).any(|at| {
         let (before, behind) = text.split_at(at);
@@ -100,7 +101,8 @@ fn has_many_digits(text: &[u8]) -> bool {
 /// Digits of a number from which it may be too large: the largest float has 309, and a short exponent adds 99 at most.
 const MANY: usize = 200;
 
-/// Whether a digit stands before an `e` and three digits, or a plus sign and two, behind it. Many places are compared at once.
+/// Whether an exponent has three digits, or a plus sign and two: `1e308`, `1e+99`. Without branches, so that the
+/// compiler compares many places at once.
 fn has_long_exponent(text: &[u8]) -> bool {
     text.array_windows().fold(false, |found, &[before, letter, first, second, third]| {
         let is_long = (first.is_ascii_digit() | (first == b'+')) & second.is_ascii_digit() & third.is_ascii_digit();

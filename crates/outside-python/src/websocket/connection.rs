@@ -12,8 +12,8 @@ use pyo3::types::{PyByteArray, PyBytes, PyInt, PyMemoryView, PyString, PyTuple};
 use crate::errors::value_error;
 use crate::message::request::Request;
 use crate::support::kind;
+use crate::websocket::connection_bytes::ConnectionBytes;
 use crate::websocket::message_id::message_id;
-use crate::websocket::wire::Wire;
 
 /// One WebSocket connection.
 #[pyclass(module = "outside", name = "WebSocketConnection", subclass, frozen, dict, weakref)]
@@ -130,10 +130,10 @@ impl WebSocketConnection {
     ) -> PyResult<()> {
         let py = slf.py();
         let request = std::sync::Arc::clone(request_class.get().inner());
-        let (connection, wire) = outside::websocket::WebSocketDriver::new(request);
-        let wire = Py::new(py, Wire::new(connection.clone(), wire))?;
+        let (connection, driver) = outside::websocket::WebSocketDriver::new(request);
+        let bytes = Py::new(py, ConnectionBytes::new(connection.clone(), driver))?;
         let start = py.import("outside._handlers.websocket")?.getattr("drive")?;
-        start.call1((wire, http_socket, activity_queue, terminate_function))?;
+        start.call1((bytes, http_socket, activity_queue, terminate_function))?;
         let this = slf.get();
         // A second call would be another connection.
         this.inner

@@ -1,4 +1,4 @@
-//! Certificates by themselves, as the public type of the server sees them.
+//! Automatic certificates, as the public type of the server sees them.
 
 use super::OutsideHttp;
 use crate::certificates::{self, CertificateHooks};

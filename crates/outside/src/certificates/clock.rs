@@ -1,4 +1,4 @@
-//! The wall clock in seconds since 1970, as the schedule and the state count.
+//! The wall clock, in seconds since 1970: the unit of `schedule` and `state`.
 
 use std::time::{Duration, SystemTime};
 

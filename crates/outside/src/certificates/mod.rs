@@ -1,4 +1,4 @@
-//! Certificates by themselves: obtained from an authority and renewed, for years (ACME, RFC 8555, RFC 9773).
+//! Automatic certificates: obtained from an authority and renewed, for years (ACME, RFC 8555, RFC 9773).
 //!
 //! One thread with an event loop of its own in each process that serves: signing and looking up names take milliseconds,
 //! and belong on no reactor. Of all processes, the one that has the lock of a certificate orders it; every process

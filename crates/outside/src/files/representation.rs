@@ -40,8 +40,7 @@ pub(crate) enum FileBytes {
 pub(crate) struct About<'a> {
     pub(crate) path: &'a Arc<Path>,
     pub(crate) stamp: Stamp,
-    /// Whether size and time tell when the content has changed. Else fields that depend on unchanged content are left
-    /// out.
+    /// Whether size and time tell when the content has changed. Otherwise ETag, Last-Modified and ranges are left out.
     pub(crate) is_stable: bool,
     pub(crate) coding: Coding,
     /// Whether another coding could have been chosen.
@@ -56,7 +55,7 @@ impl Representation {
     pub(crate) fn new(about: &About<'_>, content: FileBytes, length: u64) -> Self {
         let (seconds, _) = about.stamp.modified;
         // A date that HTTP cannot express is left out, and so is one of the future (RFC 9110 section 8.8.2.1).
-        let modified = u64::try_from(seconds).ok().filter(|&seconds| seconds < LAST_DATE && seconds <= seconds_now());
+        let modified = u64::try_from(seconds).ok().filter(|&seconds| seconds < DATES_END && seconds <= seconds_now());
         let modified = modified.filter(|_| about.is_stable);
         let etag = if about.is_stable { etag(&about.stamp, about.coding) } else { String::new() };
         let offers_ranges = about.is_stable && about.ranges_from.is_some_and(|from| length >= from);
@@ -140,5 +139,5 @@ pub(super) fn seconds_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// The last second that an HTTP date can name.
-const LAST_DATE: u64 = 253_402_300_800;
+/// Seconds since 1970 from which on an HTTP date cannot name a time: the year 10000.
+const DATES_END: u64 = 253_402_300_800;

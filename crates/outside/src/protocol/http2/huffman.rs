@@ -2,7 +2,7 @@
 //!
 //! The code is canonical, so its lengths define it. The tables are computed from them at compile time.
 
-/// Appends the decoded bytes. Returns `false` if they are malformed.
+/// Appends the decoded bytes. Returns whether the code is well-formed; if it is not, `text` has a part of it.
 pub(super) fn decode(bytes: &[u8], text: &mut Vec<u8>) -> bool {
     let mut node = 0_u8;
     for &byte in bytes {
@@ -41,7 +41,7 @@ pub(super) fn is_common(bytes: &[u8]) -> bool {
             count -= u32::from(used);
         }
     }
-    // Ones, as in the padding: if only they are left, the string is at its end.
+    // The rest of the window is filled with ones, as padding is: a window of ones alone is the end of the string.
     window |= u64::MAX >> count;
     while count > 0 && window != u64::MAX {
         let used = COMMON[(window >> (64 - WINDOW)) as usize];
@@ -57,7 +57,8 @@ pub(super) fn is_common(bytes: &[u8]) -> bool {
 /// Bits that are looked up at once.
 const WINDOW: u32 = 12;
 
-/// Number of bits, of these twelve, that are complete codes of common bytes: of one or two.
+/// For each twelve bits: how many of them, from the first on, are the codes of one or two common bytes; 0 if the first
+/// code is not one of a common byte.
 const COMMON: [u8; 1 << WINDOW] = {
     let mut common = [0; 1 << WINDOW];
     let mut bits = 0;

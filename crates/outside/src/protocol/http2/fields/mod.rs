@@ -377,8 +377,8 @@ impl Name {
 
 const PROTOCOL: &[u8] = b":protocol";
 
-/// Bytes that the crate `http` allows in both path and query. A space is not among them: it would end the target of an
-/// HTTP/1.1 request line.
+/// Bytes of a path that `h2` may get: those that the crate `http` allows in both path and query, and the space. `http`
+/// refuses a space, so `h2` resets the stream; in HTTP/1.1 a space would end the target of the request line.
 const PLAIN: [bool; 256] = {
     let mut plain = [false; 256];
     let mut byte = 0x20;

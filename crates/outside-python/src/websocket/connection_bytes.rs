@@ -1,4 +1,4 @@
-//! `_Wire`: the bytes of a WebSocket connection that was made by hand, for the threads that move them.
+//! `_ConnectionBytes`: the bytes of a WebSocket connection that was made by hand, for the threads that move them.
 
 use std::sync::Mutex;
 
@@ -8,20 +8,20 @@ use pyo3::types::PyBytes;
 use crate::support::lock;
 
 /// The methods that a socket's two threads call.
-#[pyclass(module = "outside", name = "_Wire", frozen)]
-pub(crate) struct Wire {
+#[pyclass(module = "outside", name = "_ConnectionBytes", frozen)]
+pub(crate) struct ConnectionBytes {
     receiver: Mutex<outside::websocket::WebSocketDriver>,
     connection: outside::WebSocketConnection,
 }
 
-impl Wire {
-    pub(crate) fn new(connection: outside::WebSocketConnection, wire: outside::websocket::WebSocketDriver) -> Self {
-        Self { receiver: Mutex::new(wire), connection }
+impl ConnectionBytes {
+    pub(crate) fn new(connection: outside::WebSocketConnection, driver: outside::websocket::WebSocketDriver) -> Self {
+        Self { receiver: Mutex::new(driver), connection }
     }
 }
 
 #[pymethods]
-impl Wire {
+impl ConnectionBytes {
     /// Bytes of the client; `false`: no more are wanted. Waits while too many messages wait to be taken.
     fn receive(&self, py: Python<'_>, data: &[u8]) -> bool {
         let goes_on = lock(&self.receiver).receive(data);
