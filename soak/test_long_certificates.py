@@ -115,6 +115,7 @@ def p99(port: int, name: str, seconds: float) -> float:
     return sorted(times)[len(times) * 99 // 100]
 
 
+@pytest.mark.timed
 def test_certificates_of_an_authority_that_never_ends(serve, tmp_path, records):
     """An order that is processed for ever, and a question without an answer: the server answers others as always."""
     authority = Authority(tmp_path / "authority")
