@@ -16,7 +16,9 @@ pub struct LocalStore {
 
 impl Default for LocalStore {
     fn default() -> Self {
-        Self { store: Mutex::new(MemoryStore::new(first_token())), began: Instant::now() }
+        let mut store = MemoryStore::default();
+        store.set_last_token(first_token());
+        Self { store: Mutex::new(store), began: Instant::now() }
     }
 }
 

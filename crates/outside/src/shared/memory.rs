@@ -59,19 +59,25 @@ struct Schedule {
     runner: Option<u64>,
 }
 
-impl MemoryStore {
-    /// A store in which the tokens of locks are higher than this one.
-    pub fn new(last_token: u64) -> Self {
+impl Default for MemoryStore {
+    fn default() -> Self {
         Self {
             values: HashMap::new(),
             expiries: BTreeSet::new(),
             bytes: 0,
             bound: USUAL_BOUND,
             locks: HashMap::new(),
-            last_token,
+            last_token: 0,
             rates: Rates::default(),
             schedules: HashMap::new(),
         }
+    }
+}
+
+impl MemoryStore {
+    /// The tokens of locks are higher than this one from now on.
+    pub fn set_last_token(&mut self, token: u64) {
+        self.last_token = self.last_token.max(token);
     }
 
     /// Does an operation of this owner at this moment.
@@ -232,7 +238,8 @@ impl MemoryStore {
             self.schedules.insert(key.into(), Schedule { begun: now, period, last: 0, runner: None });
         }
         let Some(schedule) = self.schedules.get_mut(key) else { return Outcome::Refused(SharedRefusal::Full) };
-        if has_ended && schedule.runner == Some(owner) {
+        // A process that asks has ended the tick that it had.
+        if schedule.runner == Some(owner) {
             schedule.runner = None;
         }
         let passed = (now - schedule.begun).as_nanos();
@@ -277,7 +284,7 @@ mod tests {
 
     #[test]
     fn values_live_for_their_time() {
-        let mut store = MemoryStore::new(0);
+        let mut store = MemoryStore::default();
         assert_eq!(set(&mut store, "a", text("x"), Some(10), 0), Outcome::Flag(true));
         assert_eq!(set(&mut store, "b", text("y"), None, 0), Outcome::Flag(true));
         assert_eq!((get(&mut store, "a", 9), get(&mut store, "a", 10)), (Some(text("x")), None));
@@ -294,7 +301,7 @@ mod tests {
 
     #[test]
     fn numbers_are_added_to() {
-        let mut store = MemoryStore::new(0);
+        let mut store = MemoryStore::default();
         let add = |store: &mut MemoryStore, by, now| {
             store.apply(1, Operation { key: "n", action: Action::Increment { by, ttl: Some(at(10)) } }, at(now))
         };
@@ -307,7 +314,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_and_expired_values_make_room() {
-        let mut store = MemoryStore::new(0);
+        let mut store = MemoryStore::default();
         store.set_bound(10 * (ENTRY + EXPIRY + 101));
         let value = || SharedValue::Bytes(vec![0; 100]);
         for key in ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"] {
@@ -323,7 +330,8 @@ mod tests {
 
     #[test]
     fn a_lock_has_one_holder_and_tokens_grow() {
-        let mut store = MemoryStore::new(41);
+        let mut store = MemoryStore::default();
+        store.set_last_token(41);
         let call =
             |store: &mut MemoryStore, owner, action, now| store.apply(owner, Operation { key: "l", action }, at(now));
         let lock = || Action::Lock { ttl: at(10) };
@@ -342,7 +350,7 @@ mod tests {
 
     #[test]
     fn a_tick_is_given_once_and_the_schedule_survives_its_processes() {
-        let mut store = MemoryStore::new(0);
+        let mut store = MemoryStore::default();
         let mut ask = |owner, has_ended, now| {
             let action = Action::Tick { period: at(10), has_ended };
             match store.apply(owner, Operation { key: "t", action }, at(now)) {

@@ -95,6 +95,16 @@ pub enum Action {
     },
 }
 
+impl Action {
+    /// The value that it brings.
+    pub fn value(&self) -> Option<&SharedValue> {
+        match self {
+            Self::Set { value, .. } => Some(value),
+            _ => None,
+        }
+    }
+}
+
 /// A rate of requests and its burst, for the generic cell rate algorithm: one number for each key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {

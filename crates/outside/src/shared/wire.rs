@@ -171,7 +171,10 @@ fn put_time(out: &mut Vec<u8>, time: Duration) {
 
 /// No time to live is the longest one.
 fn put_ttl(out: &mut Vec<u8>, ttl: Option<Duration>) {
-    ttl.map_or_else(|| put(out, u64::MAX), |ttl| put_time(out, ttl));
+    match ttl {
+        Some(ttl) => put_time(out, ttl),
+        None => put(out, u64::MAX),
+    }
 }
 
 fn put_value(out: &mut Vec<u8>, value: &SharedValue) {
