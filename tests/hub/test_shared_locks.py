@@ -16,15 +16,16 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Lin
 
 @pytest.mark.parametrize("processes", [1, 3])
 def test_one_holds_it_at_a_time(share, tmp_path, processes):
-    workers = share(processes=processes).each()
+    server = share(processes=processes)
+    callers = [(caller, do) for do in ("do", "aio")[:processes] for caller in server.each()]
     counter = tmp_path / "counter"
     counter.write_text("0")
     tokens: list[list[int]] = []
 
-    def hold(worker, do) -> None:
-        tokens.append(getattr(worker, do)(f"locked{'_async' if do == 'aio' else ''}('l', 60, 20, {str(counter)!r})"))
+    def hold(caller, do) -> None:
+        tokens.append(getattr(caller, do)(f"locked{'_async' if do == 'aio' else ''}('l', 60, 20, {str(counter)!r})"))
 
-    threads = [threading.Thread(target=hold, args=(worker, do)) for worker in workers for do in ("do", "aio")[: len(workers)]]
+    threads = [threading.Thread(target=hold, args=caller) for caller in callers]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -83,30 +83,30 @@ def test_values_outlive_workers_and_reloads(share):
     assert server.stop() == 0
 
 
+WRONG_CALLS = [
+    ("set('a', None)", "ValueError: a shared value is not None"),
+    ("set('', 1)", "ValueError: "),
+    ("set('a' * 1025, 1)", "ValueError: "),
+    ("set('a', 'x' * (1 << 20) + 'x')", "ValueError: "),
+    ("set('a', {1: print})", "TypeError: "),
+    ("set('a', 1, ttl=0)", "ValueError: a time is a number of seconds above 0, not 0"),
+    ("set('a', 1, ttl=-1)", "ValueError: a time is a number of seconds above 0, not -1"),
+    ("set(5, 1)", "TypeError: "),
+    ("incr('text')", 'TypeError: "text": the value of this key is no whole number'),
+    ("incr('large', 2**63 - 1)", 'OverflowError: "large": the sum is beyond 64 bits'),
+    ("set('full', 'x' * 200_000)", 'RuntimeError: "full": shared values take as much memory as config["max_shared_mb"]'),
+    ("lock('l', 0)", "ValueError: ttl is a number of seconds above 0, not 0"),
+    ("lock('l', 1, wait=-1)", "ValueError: wait is a number of seconds from 0 on, or None, not -1"),
+]
+
+
 @both
-@pytest.mark.parametrize(
-    ("code", "error"),
-    [
-        ("set('a', None)", "ValueError: a shared value is not None"),
-        ("set('', 1)", "ValueError: "),
-        ("set('a' * 1025, 1)", "ValueError: "),
-        ("set('a', 'x' * (1 << 20) + 'x')", "ValueError: "),
-        ("set('a', {1: print})", "TypeError: "),
-        ("set('a', 1, ttl=0)", "ValueError: a time is a number of seconds above 0, not 0"),
-        ("set('a', 1, ttl=-1)", "ValueError: a time is a number of seconds above 0, not -1"),
-        ("set(5, 1)", "TypeError: "),
-        ("incr('text')", 'TypeError: "text": the value of this key is no whole number'),
-        ("incr('large', 2**63 - 1)", 'OverflowError: "large": the sum is beyond 64 bits'),
-        ("set('full', 'x' * 200_000)", 'RuntimeError: "full": shared values take as much memory as config["max_shared_mb"]'),
-        ("lock('l', 0)", "ValueError: ttl is a number of seconds above 0, not 0"),
-        ("lock('l', 1, wait=-1)", "ValueError: wait is a number of seconds from 0 on, or None, not -1"),
-    ],
-)
-def test_wrong_calls(share, processes, code, error):
+def test_wrong_calls(share, processes):
     worker = share(processes=processes, max_shared_mb=0.15).each()[0]
     worker.do("[shared.set('text', 'x'), shared.set('large', 1)]")
-    assert worker.fails(f"shared.{code}").startswith(error)
-    assert worker.fails(f"aio.{code}", "/aio").startswith(error)
+    for code, error in WRONG_CALLS:
+        assert worker.fails(f"shared.{code}").startswith(error), code
+        assert worker.fails(f"aio.{code}", "/aio").startswith(error), code
     assert worker.do("shared.get('text')") == "x"
 
 
