@@ -142,6 +142,9 @@ __all__ = [
     "_set_stack_source",
     "_settle",
     "_settle_response",
+    "_shared_begin",
+    "_shared_call",
+    "_shares_nothing",
     "_status_of",
     "_stop_reading_topic",
     "_take_seat",
@@ -864,6 +867,23 @@ class HubChannel:
     def fileno(self) -> int: ...
     def close(self) -> None: ...
 
+def _shared_call(
+    target: OutsideHTTP | Request[Any],
+    action: str,
+    key: str,
+    operands: tuple[Any, int, float | None],
+    timeout: float,
+    /,
+) -> Any: ...
+def _shared_begin(
+    target: OutsideHTTP | Request[Any],
+    action: str,
+    key: str,
+    operands: tuple[Any, int, float | None],
+    future: Any,
+    /,
+) -> tuple[Any] | bool: ...
+def _shares_nothing(target: OutsideHTTP | Request[Any], /) -> bool: ...
 def _release_wakes() -> None: ...
 
 @final

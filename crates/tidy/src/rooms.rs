@@ -21,6 +21,7 @@ pub const ROOMS: &[&str] = &[
     "handler",
     "files",
     "hub",
+    "shared",
     "websocket",
     "compression",
     "transport",

@@ -45,6 +45,9 @@ impl Reactors {
         meter: Option<&Arc<Meter>>,
     ) -> Result<Self, Error> {
         let (clock, connection_limit) = (Arc::new(Clock::new()), Arc::new(ConnectionLimit::new(config)));
+        if let Some(seat) = site.shared.seat() {
+            connection_limit.count_at(seat);
+        }
         site.edit(|site| {
             site.store = Arc::new(Store::new(config));
             site.edit_policy(|policy| {

@@ -1,4 +1,5 @@
-//! The topics of a server that begins: their tasks on an event loop, and the histories of the configuration.
+//! The topics and the shared state of a server that begins: tasks on an event loop, histories and bounds of the
+//! configuration.
 
 use std::io;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use crate::hub::{Keep, KeepRules};
 /// Begins what the topics need: their tasks on this reactor, and the history of the configuration.
 pub(super) fn begin(service: &Arc<Service>) -> io::Result<Vec<AbortHandle>> {
     let topics = &service.site.topics;
+    service.site.shared.store().set_bound(service.config.max_shared);
     let mut rules = KeepRules::default();
     for rule in &service.config.history {
         rules.add(&rule.pattern, Keep { messages: rule.messages, bytes: rule.bytes });

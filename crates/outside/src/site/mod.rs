@@ -26,6 +26,7 @@ mod pages;
 mod policy;
 mod probes;
 mod proxies;
+mod shared;
 mod to_https;
 
 use std::any::Any;
@@ -41,6 +42,7 @@ pub(crate) use hosts::unnamed_hosts;
 pub use pages::error_page;
 pub(crate) use policy::Policy;
 pub(crate) use probes::Probe;
+pub(crate) use shared::SiteShared;
 pub(crate) use to_https::{ToHttps, redirect};
 
 use crate::error::Error;
@@ -148,6 +150,8 @@ impl Snapshot {
 pub(crate) struct Site {
     /// The topics of WebSockets and event streams.
     pub(crate) topics: Arc<Topics>,
+    /// The state that all processes share.
+    pub(crate) shared: SiteShared,
     /// Sessions and background functions.
     pub(crate) application: SiteApplication,
     version: AtomicU64,

@@ -7,3 +7,4 @@ mod bounds;
 mod model;
 mod mutation;
 mod seats;
+mod shared;
