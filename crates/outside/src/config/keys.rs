@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use super::bus::BusAddress;
 use super::domains::{domains, eab, text_or_none};
 use super::history::read_history;
 use super::value::*;
@@ -103,6 +104,16 @@ pub static KEYS: &[Key] = &[
         default: Value::None,
         allowed: "a table such as {'news': 100, 'room:*': '64k'}: messages from 1 on, or bytes up to '64m'; '*' alone needs bytes",
         apply: |config, value| read_history(value).map(|rules| config.history = rules).is_some(),
+    },
+    Key {
+        name: "bus",
+        meaning: "the broker by which topics reach other machines, a Redis (6 or newer) or Valkey: `\"redis://host\"`, \
+                  `\"redis://user:password@host:6379/0?prefix=shop\"`, `\"rediss://…\"` with TLS (`?ca=FILE` for a private \
+                  authority), `\"redis+unix:///path\"`. While it is away, topics stay on this machine",
+        default: Value::None,
+        allowed: "a URL: 'redis://host', 'redis://user:password@host:6379/0?prefix=shop', 'rediss://host?ca=FILE', \
+                  'redis+unix:///path'; or None: topics stay on this machine",
+        apply: |config, value| BusAddress::read(value, &mut config.bus),
     },
     Key {
         name: "process_timeout",

@@ -17,7 +17,7 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg}
 
 use super::core::{HubCore, SeatNumber};
 use super::poller::{Poller, ReadyEvent};
-use super::random;
+use super::{machine, random};
 
 /// Bytes that one seat may send in a turn before the others have theirs.
 const MAX_READ: usize = 64 << 10;
@@ -53,6 +53,8 @@ impl HubShell {
     /// # Errors
     /// The system is out of descriptors.
     pub fn new() -> io::Result<Self> {
+        // Before workers are forked, so that they have the same number.
+        machine();
         Ok(Self {
             core: HubCore::new(random()),
             poller: Poller::new()?,
