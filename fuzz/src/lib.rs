@@ -3,7 +3,8 @@
 //! One function per target, from bytes to a panic if something does not hold.
 
 use outside_test_support::checks::{
-    authority, differential, files, forms, forwarded, hub as hub_check, invariants, negotiation, routes as routes_check,
+    authority, differential, files, forms, forwarded, hub as hub_check, invariants, negotiation, redis as redis_check,
+    routes as routes_check,
 };
 use outside_test_support::{http2::hostile, websocket};
 
@@ -30,6 +31,11 @@ pub fn cookies(input: &[u8]) {
 /// A query string.
 pub fn query(input: &[u8]) {
     forms::query(input);
+}
+
+/// The place of a cut, and the values of a broker.
+pub fn redis(input: &[u8]) {
+    redis_check::values(input);
 }
 
 /// A content type, LF, and the content of a form.

@@ -209,7 +209,8 @@ class OutsideHTTP:
         `config["max_published_mb"]` all the same is dropped, and the log says how many messages were.
         """
     def publish_and_wait(self, topic: str, data: str | bytes | bytearray | memoryview, timeout: float = 1.0) -> str:
-        """The same, and waits for the id of the message, as `epoch-number`. `TimeoutError`: it may have been sent or not."""
+        """The same, and waits for the id of the message, as `epoch-number`. `TimeoutError`: it may have been sent or not;
+        `ConnectionError` says the same when the broker of `config["bus"]` was lost meanwhile."""
     def listeners(self, topic: str, timeout: float = 1.0) -> int:
         """How many connections have subscribed to the topic, in all processes of this server; `TimeoutError` after `timeout`."""
 

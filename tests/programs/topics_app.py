@@ -2,13 +2,14 @@
 
 Its WebSockets, one of each style, take `+topic`, `+topic after ID`, `-topic`, `topic text` (published) and `?topic` (answered with the
 number of its listeners), and confirm with `done`, `published ID` or the number. `/events?topic=…` is an event stream, `/publish?topic=…&from=…&count=…`
-publishes numbered texts, `/worker` says which process answers, and `/heard` which messages `on_message` has had in it.
+publishes numbered texts (`/timed` does too, and answers with the longest call, in milliseconds of the thread and of the clock), `/worker` says which process answers, and `/heard` which messages `on_message` has had in it.
 """
 
 import json
 import logging
 import os
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -59,6 +60,19 @@ def publish(request):
     for number in range(int(request.args["count"])):
         server.publish(topic, f"{sender} {number}".ljust(size))
     return "done"
+
+
+@server.get("/timed")
+def timed(request):
+    topic, sender = request.args["topic"], request.args["from"]
+    used, passed = [], []
+    for number in range(int(request.args["count"])):
+        before = time.thread_time(), time.monotonic()
+        server.publish(topic, f"{sender} {number}")
+        after = time.thread_time(), time.monotonic()
+        used.append(after[0] - before[0])
+        passed.append(after[1] - before[1])
+    return f"{max(used) * 1000:.3f} {max(passed) * 1000:.3f}"
 
 
 @server.get("/worker")

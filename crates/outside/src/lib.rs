@@ -17,13 +17,19 @@
 //! answer, [`input`] for requests as values of your own types, [`message`] for the parts of requests and answers,
 //! [`config`] and [`listen`] and [`tls`] for the server itself.
 //!
-//! The rooms of the sources, top to bottom; each may name only those below it: `app`, `server`, `connection`, `exchange`,
-//! `executor`, `log`, `site`, `application`, `route`, `handler`, `files`, `hub`, `shared`, `websocket`, `compression`, `transport`, `input`,
-//! `content`, `protocol`, `config`, `budget`, `placement`, `descriptors`, `message`, `error`.
+//! The rooms of the sources, top to bottom; each may name only those below it: `app`, `server`, `status`, `certificates`, `bus`,
+//! `connection`, `exchange`, `executor`, `log`, `site`, `application`, `route`, `handler`, `files`, `hub`, `shared`, `websocket`,
+//! `compression`, `transport`, `input`, `content`, `protocol`, `config`, `budget`, `placement`, `metrics`, `descriptors`, `message`,
+//! `error`.
 
 mod app;
 pub mod application;
 mod budget;
+#[cfg(not(feature = "bus"))]
+#[path = "bus/absent.rs"]
+mod bus;
+#[cfg(feature = "bus")]
+mod bus;
 #[cfg(not(feature = "acme"))]
 #[path = "certificates/absent.rs"]
 pub mod certificates;
@@ -56,6 +62,9 @@ pub mod websocket;
 
 pub use app::{HeardSignals, OutsideHttp, OutsideHttpRedirect, ScheduledResponse, ServerRun};
 pub use application::Session;
+#[cfg(all(feature = "bus", feature = "testing"))]
+#[doc(hidden)]
+pub use bus::testing as broker_testing;
 pub use config::Config;
 #[doc(hidden)]
 pub use descriptors::own_descriptors;

@@ -11,6 +11,7 @@ pub const ROOMS: &[&str] = &[
     "app",
     "server",
     "certificates",
+    "bus",
     "connection",
     "exchange",
     "executor",

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use outside::websocket::{BusError, Message};
-use pyo3::exceptions::{PyRuntimeError, PyTimeoutError, PyValueError};
+use pyo3::exceptions::{PyConnectionError, PyRuntimeError, PyTimeoutError, PyValueError};
 use pyo3::prelude::*;
 
 use crate::websocket::connection::{WebSocketConnection, from_python};
@@ -40,6 +40,8 @@ fn bus_error(error: BusError) -> PyErr {
         BusError::TimedOut => PyTimeoutError::new_err(error.to_string()),
         BusError::Ended => PyRuntimeError::new_err(error.to_string()),
         BusError::TooLarge => PyValueError::new_err(error.to_string()),
+        BusError::Cut => PyConnectionError::new_err(error.to_string()),
+        BusError::Full | BusError::Refused => PyRuntimeError::new_err(error.to_string()),
     }
 }
 

@@ -1,17 +1,16 @@
 //! The certificates to obtain, as the configuration wants them, and the refusals that are known before anything is asked.
 
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
 
 use super::storage::Storage;
 use crate::config::{Challenge, Config, Domain};
 use crate::error::Error;
+use crate::transport::{client_tls, read_roots};
 
 /// Everything that attempts need.
 #[derive(Clone, Debug)]
@@ -51,14 +50,6 @@ const PUBLIC: &[&str] =
 const PRIVATE: &[&str] = &["localhost", "local", "internal", "test", "example", "invalid", "home.arpa", "lan", "onion"];
 /// The profile of Let's Encrypt that has IP addresses.
 const WITH_ADDRESSES: &str = "shortlived";
-/// Files that may hold the roots of the system.
-const SYSTEM_ROOTS: &[&str] = &[
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-    "/opt/homebrew/etc/ca-certificates/cert.pem",
-];
 
 impl Authority {
     fn of(text: &str) -> Self {
@@ -147,10 +138,7 @@ impl Plan {
 
     fn private_roots(&self) -> Result<Vec<CertificateDer<'static>>, Error> {
         let path = &self.roots;
-        let failed = |reason: String| Error::new(format!("config[\"acme_roots\"]: the file {path:?} {reason}"));
-        let text = std::fs::read(path).map_err(|error| failed(format!("cannot be read: {error}")))?;
-        let found = certificates(&text);
-        if found.is_empty() { Err(failed("holds no certificate in PEM".to_owned())) } else { Ok(found) }
+        read_roots(path).map_err(|fault| Error::new(format!("config[\"acme_roots\"]: the file {path:?} {fault}")))
     }
 
     /// The subjects of the private roots, in DER: a chain may end below one.
@@ -164,18 +152,7 @@ impl Plan {
 
     /// The settings of TLS towards the authority.
     pub(crate) fn tls(&self) -> Result<Arc<ClientConfig>, Error> {
-        let mut roots = RootCertStore::empty();
-        if self.roots.as_os_str().is_empty() {
-            roots.add_parsable_certificates(system_roots());
-            if roots.is_empty() {
-                roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-            }
-        } else {
-            roots.add_parsable_certificates(self.private_roots()?);
-        }
-        let builder =
-            ClientConfig::builder_with_provider(Arc::new(default_provider())).with_safe_default_protocol_versions()?;
-        Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
+        client_tls(if self.roots.as_os_str().is_empty() { Vec::new() } else { self.private_roots()? })
     }
 
     /// The file of the account at an authority: its name has the host and, if it is unusual, the path of the directory.
@@ -234,17 +211,6 @@ fn unsignable(name: &str, profile: Option<&str>) -> Option<&'static str> {
         () if !name.contains('.') => Some("signs no name without a dot"),
         () => None,
     }
-}
-
-fn certificates(text: &[u8]) -> Vec<CertificateDer<'static>> {
-    CertificateDer::pem_slice_iter(text).filter_map(Result::ok).collect()
-}
-
-fn system_roots() -> Vec<CertificateDer<'static>> {
-    let own = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
-    let candidates = own.iter().map(PathBuf::as_path).chain(SYSTEM_ROOTS.iter().map(Path::new));
-    let read = |path: &Path| std::fs::read(path).map(|text| certificates(&text)).unwrap_or_default();
-    candidates.map(read).find(|found| !found.is_empty()).unwrap_or_default()
 }
 
 #[cfg(test)]

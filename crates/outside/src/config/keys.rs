@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use super::bus::BusAddress;
 use super::domains::{domains, eab, text_or_none};
 use super::history::read_history;
 use super::metrics::{read_allowed, read_place};
@@ -113,6 +114,16 @@ pub static KEYS: &[Key] = &[
         default: Value::Integer(64),
         allowed: "a number of MiB above 0, at most 4095",
         apply: |config, value| number(value, 1e-6, 4095.0, |n| config.max_shared = (n * 1_048_576.0) as usize),
+    },
+    Key {
+        name: "bus",
+        meaning: "the broker by which topics reach other machines, a Redis (6 or newer) or Valkey: `\"redis://host\"`, \
+                  `\"redis://user:password@host:6379/0?prefix=shop\"`, `\"rediss://…\"` with TLS (`?ca=FILE` for a private \
+                  authority), `\"redis+unix:///path\"`. While it is away, topics stay on this machine",
+        default: Value::None,
+        allowed: "a URL: 'redis://host', 'redis://user:password@host:6379/0?prefix=shop', 'rediss://host?ca=FILE', \
+                  'redis+unix:///path'; or None: topics stay on this machine",
+        apply: |config, value| BusAddress::read(value, &mut config.bus),
     },
     Key {
         name: "process_timeout",

@@ -15,6 +15,7 @@
 //! # Ok::<(), outside::Error>(())
 //! ```
 
+mod bus;
 mod domains;
 mod history;
 mod keys;
@@ -31,6 +32,9 @@ use std::time::Duration;
 use crate::budget::quarter_of_memory;
 use crate::error::Error;
 use crate::message::{Cors, FormLimits, HostPattern, SecurityHeaders, TrustedProxy};
+pub use bus::BusAddress;
+#[cfg_attr(not(feature = "bus"), expect(unused_imports, reason = "the room `bus` is another one"))]
+pub(crate) use bus::BusPlace;
 pub use domains::{AcmeConfig, Challenge, Domain};
 pub use history::HistoryRule;
 pub use keys::{KEYS, Key};
@@ -58,6 +62,7 @@ pub struct Config {
     pub max_published: usize,
     pub history: Vec<HistoryRule>,
     pub max_shared: usize,
+    pub bus: Option<BusAddress>,
     pub process_timeout: Duration,
     pub termination_timeout: Duration,
     pub cancel_on_disconnect: bool,
@@ -210,6 +215,7 @@ impl Default for Config {
             max_published: 0,
             history: Vec::new(),
             max_shared: 0,
+            bus: None,
             process_timeout: Duration::ZERO,
             termination_timeout: Duration::ZERO,
             cancel_on_disconnect: false,
@@ -307,7 +313,11 @@ impl Config {
                 }
                 Some(key) => {
                     // A secret does not go into a log.
-                    let given = if name == "secret" { hidden(&value) } else { shown(&value) };
+                    let given = match name {
+                        "secret" => hidden(&value),
+                        "bus" => bus::described(&value),
+                        _ => shown(&value),
+                    };
                     faults.push(format!("config[{name:?}] is {given}; allowed: {}", key.allowed));
                 }
                 None => {

@@ -3,7 +3,7 @@
 //!
 //! [`HubCore`] takes bytes and gives bytes. [`HubShell`] runs it over sockets in the process that was started; a
 //! [`Seat`] is the end of one worker. A process that has no others beside it uses the core in memory ([`LocalHub`]).
-//! Below it, `websocket` knows the hub as a `Bus`; another carrier, such as Redis, would be another `Bus`.
+//! Below it, `websocket` knows the hub as a `Bus`; the broker of several machines is another one (`bus`).
 
 mod asking;
 mod client;
@@ -30,6 +30,8 @@ pub use seat::Seat;
 #[cfg(target_os = "linux")]
 pub use shell::HubShell;
 
+use std::sync::OnceLock;
+
 use crate::websocket::{Message, TopicInterest};
 
 /// The frame that publishes a message.
@@ -43,8 +45,14 @@ fn interest_frame(topic: &str, interest: TopicInterest) -> Frame<'_> {
     Frame { number, id: u64::from(interest.listens), ..Frame::new(FrameKind::Interest, topic) }
 }
 
+/// The number of the hub of this machine. A process that was forked after the hub was made has the same one.
+pub(crate) fn machine() -> u64 {
+    static NUMBER: OnceLock<u64> = OnceLock::new();
+    *NUMBER.get_or_init(|| random().max(1))
+}
+
 /// A number that another hub does not have.
-fn random() -> u64 {
+pub(crate) fn random() -> u64 {
     let mut bytes = [0; 8];
     // Without random numbers, the address of the stack is the only thing that differs between processes.
     match aws_lc_rs::rand::fill(&mut bytes) {

@@ -17,7 +17,7 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg}
 
 use super::core::{HubCore, SeatNumber};
 use super::poller::{Poller, ReadyEvent};
-use super::random;
+use super::{machine, random};
 use crate::shared::first_token;
 
 /// Bytes that one seat may send in a turn before the others have theirs.
@@ -55,6 +55,8 @@ impl HubShell {
     /// # Errors
     /// The system is out of descriptors.
     pub fn new() -> io::Result<Self> {
+        // Before workers are forked, so that they have the same number.
+        machine();
         let mut core = HubCore::new(random());
         core.set_last_token(first_token());
         Ok(Self {

@@ -9,18 +9,23 @@ use tokio::task::AbortHandle;
 use crate::exchange::Service;
 use crate::hub::{Keep, KeepRules};
 
-/// Begins what the topics need: their tasks on this reactor, and the history of the configuration.
+/// Begins what the topics need: their tasks on this reactor, the history of the configuration, and its broker.
 pub(super) fn begin(service: &Arc<Service>) -> io::Result<Vec<AbortHandle>> {
-    let topics = &service.site.topics;
-    service.site.shared.store().set_bound(service.config.max_shared);
+    let (topics, config) = (&service.site.topics, &service.config);
+    service.site.shared.store().set_bound(config.max_shared);
+    let runtime = service.executor.runtime.handle();
     let mut rules = KeepRules::default();
-    for rule in &service.config.history {
+    for rule in &config.history {
         rules.add(&rule.pattern, Keep { messages: rule.messages, bytes: rule.bytes });
     }
-    let bus = if rules.is_empty() { topics.bus() } else { topics.need_bus() };
+    let is_needed = !rules.is_empty() || config.bus.is_some();
+    let bus = if is_needed { topics.need_machine_bus() } else { topics.machine_bus() };
     let Some(bus) = bus else { return Ok(Vec::new()) };
-    let tasks = Arc::clone(bus).start(topics, service.executor.runtime.handle())?;
+    let mut tasks = Arc::clone(bus).start(topics, runtime)?;
     // Rules of a configuration before this one end even if there are no others.
     bus.keep(topics, &rules.to_text());
+    if let Some(address) = &config.bus {
+        tasks.extend(crate::bus::start(address, &rules, topics, &service.log, runtime)?);
+    }
     Ok(tasks)
 }

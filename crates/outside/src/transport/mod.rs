@@ -27,6 +27,8 @@ pub use tls::{CertificateError, TicketKeys, Tls};
 pub(crate) use tls::{Challenges, HelloStep, ManagedCertificate, Notice, TlsStream};
 #[cfg(feature = "acme")]
 pub(crate) use tls::{Inspection, inspect, is_token, subject_of};
+#[cfg(any(feature = "acme", feature = "bus"))]
+pub(crate) use tls::{client_tls, read_roots};
 
 /// A stream of bytes in both directions.
 #[derive(Debug)]

@@ -17,6 +17,12 @@ pub enum BusError {
     Ended,
     /// The message is larger than the bus carries.
     TooLarge,
+    /// The connection to the broker was lost.
+    Cut,
+    /// The broker takes messages too slowly.
+    Full,
+    /// The broker has refused the message.
+    Refused,
 }
 
 impl fmt::Display for BusError {
@@ -25,6 +31,9 @@ impl fmt::Display for BusError {
             Self::TimedOut => "there was no answer within the timeout",
             Self::Ended => "the process that was started is gone",
             Self::TooLarge => "the message is too large",
+            Self::Cut => "the connection to the broker was lost: the message may have been sent or not",
+            Self::Full => "the broker takes messages more slowly than they are published: the message was dropped",
+            Self::Refused => "the broker has refused the message: the log says why",
         })
     }
 }

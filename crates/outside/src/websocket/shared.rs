@@ -170,6 +170,8 @@ pub struct Topics {
     pub(super) rooms: RwLock<Vec<Arc<Room>>>,
     pub(super) readers: RwLock<HashMap<Arc<str>, Vec<Arc<TopicReader>>>>,
     pub(super) bus: OnceLock<Arc<dyn Bus>>,
+    /// The broker of several machines, before the bus of this one.
+    pub(super) broker: OnceLock<Arc<dyn Bus>>,
     pub(super) local: OnceLock<fn() -> Arc<dyn Bus>>,
     pub(super) interests: Mutex<HashMap<Arc<str>, TopicInterest>>,
     /// Counts the messages that this process publishes, if anything is counted.
@@ -231,6 +233,11 @@ pub trait Bus: Send + Sync {
 
     /// Has the last messages of these topics kept: lines of messages, bytes and pattern.
     fn keep(&self, topics: &Topics, rules: &str);
+
+    /// The value behind the trait, for the room that has made it.
+    fn as_any(self: Arc<Self>) -> Option<Arc<dyn Any + Send + Sync>> {
+        None
+    }
 }
 
 /// A subscriber that waits for the messages that it has missed.

@@ -44,8 +44,27 @@ impl Topics {
         self.bus.set(bus).is_ok()
     }
 
-    /// The bus of this process, which is made if there is none.
+    /// Has messages go by a broker from now on, which has the bus of this machine for the time in which it is away.
+    pub(crate) fn set_broker(&self, broker: Arc<dyn Bus>) -> bool {
+        let interests = lock(&self.interests);
+        for (topic, interest) in &*interests {
+            broker.set_interest(self, topic, *interest);
+        }
+        self.broker.set(broker).is_ok()
+    }
+
+    /// The broker, if there is one.
+    pub(crate) fn broker(&self) -> Option<&Arc<dyn Bus>> {
+        self.broker.get()
+    }
+
+    /// The bus by which messages go, which is made if there is none.
     pub(crate) fn need_bus(&self) -> Option<&Arc<dyn Bus>> {
+        self.broker.get().or_else(|| self.need_machine_bus())
+    }
+
+    /// The bus of this machine, which is made if there is none.
+    pub(crate) fn need_machine_bus(&self) -> Option<&Arc<dyn Bus>> {
         if self.bus.get().is_none()
             && let Some(make) = self.local.get()
         {
@@ -54,8 +73,13 @@ impl Topics {
         self.bus.get()
     }
 
-    /// The bus of this process, if there is one.
+    /// The bus by which messages go, if there is one.
     pub(crate) fn bus(&self) -> Option<&Arc<dyn Bus>> {
+        self.broker.get().or_else(|| self.bus.get())
+    }
+
+    /// The bus of this machine, if there is one.
+    pub(crate) fn machine_bus(&self) -> Option<&Arc<dyn Bus>> {
         self.bus.get()
     }
 
@@ -70,7 +94,7 @@ impl Topics {
         if let Some(published) = self.published.get() {
             published[0].fetch_add(1, Ordering::Relaxed);
         }
-        match self.bus.get() {
+        match self.bus() {
             None => self.deliver_unnumbered(topic, message),
             Some(bus) => bus.publish(self, topic, message),
         }
@@ -198,7 +222,7 @@ impl Topics {
             interests.insert(topic.into(), interest);
         }
         // Under the lock, so that the bus hears of changes in their order.
-        if let Some(bus) = self.bus.get() {
+        if let Some(bus) = self.bus() {
             bus.set_interest(self, topic, interest);
         }
     }

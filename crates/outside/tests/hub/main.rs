@@ -1,9 +1,10 @@
-//! The core of the hub against a simple model, and its bounds: bytes in, bytes out, no socket.
+//! The core of the hub against a simple model, and its bounds, and the values of brokers: bytes in, bytes out, no socket.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 #[cfg(target_os = "linux")]
 mod bench;
 mod bounds;
+mod broker;
 mod model;
 mod mutation;
 mod seats;

@@ -9,4 +9,5 @@ pub mod hub;
 pub mod hyper_side;
 pub mod invariants;
 pub mod negotiation;
+pub mod redis;
 pub mod routes;

@@ -10,6 +10,8 @@ mod hello;
 mod identities;
 mod memory;
 mod outgoing;
+#[cfg(any(feature = "acme", feature = "bus"))]
+mod roots;
 mod session;
 mod stream;
 mod tickets;
@@ -34,6 +36,8 @@ pub(crate) use hello::HelloStep;
 use hello::ManagedHello;
 use identities::Identities;
 pub(crate) use identities::{ManagedCertificate, Notice};
+#[cfg(any(feature = "acme", feature = "bus"))]
+pub(crate) use roots::{client_tls, read_roots};
 use stream::HTTP2;
 pub(crate) use stream::TlsStream;
 pub use tickets::TicketKeys;
