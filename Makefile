@@ -134,8 +134,7 @@ stubs: build test-tools
 types: export MYPYPATH := python
 types: test-tools
 	@echo "types    the package, examples/python and tests/types, by mypy and pyright"
-	@$(PY) -m mypy --strict python/outside
-	@$(PY) -m mypy --strict examples/python
+	@$(PY) -m mypy --strict python/outside examples/python
 	@$(PY) -m mypy --strict tests/types
 	@said=$$($(PY) -m basedpyright --level error) || { echo "$$said"; exit 1; }
 

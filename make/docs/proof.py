@@ -14,8 +14,8 @@ Runs that are too long for `make test` are made before a release, and by hand. E
 one and writes its row, and a run that fails is recorded as well. How fast the server is beside others:
 `bench/RESULTS.md` in the repository has the figures, with date, commit and machine.
 
-| run | command | content | commit | date | minutes | result |
-|---|---|---|---|---|---:|---|
+| run | content | last | result |
+|---|---|---|---|
 """
 
 
@@ -52,11 +52,12 @@ def page(root: Path) -> str:
     recorded = json.loads((root / RECORDS).read_text("utf-8"))
     if unknown := recorded.keys() - RUNS.keys():
         raise ValueError(f"{RECORDS} has runs that make/docs/proof.py does not know: {unknown}")
-    return HEAD + "".join(_row(name, run, recorded.get(name)) for name, run in RUNS.items())
+    return HEAD + "".join(_row(run, recorded.get(name)) for name, run in RUNS.items())
 
 
-def _row(name: str, run: Run, record: dict | None) -> str:
+def _row(run: Run, record: dict | None) -> str:
     if record is None:
-        return f"| {name} | `{run.command}` | {run.content} | | | | not yet run |\n"
+        return f"| `{run.command}` | {run.content} | | not yet run |\n"
     result = record["result"].replace("|", "\\|")
-    return f"| {name} | `{record['command']}` | {run.content} | {record['commit']} | {record['date']} | {record['minutes']} | {result} |\n"
+    last = f"{record['date']}, {record['commit']}, {record['minutes']} min"
+    return f"| `{record['command']}` | {run.content} | {last} | {result} |\n"

@@ -121,10 +121,15 @@ _LATER = {
     "url_for": "addresses",
 }
 
+# `import outside` brought these in 1.5.8.
+_MODULES = {"code_description", "protocol_http", "protocol_websocket", "utility"}
+
 
 def __getattr__(name: str) -> _Any:
     from importlib import import_module
 
+    if name in _MODULES:
+        return import_module(f".{name}", __name__)
     if name in _LATER:
         found = getattr(import_module(f"._application.{_LATER[name]}", __name__), name)
         globals()[name] = found

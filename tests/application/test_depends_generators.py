@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import pytest
 
 from outside import Depends, OutsideHTTP, Response, WebSocketConnection, abort, event_stream
+from support.harness import wait_until
 
 
 def answer_to(server: OutsideHTTP, path: str = "/", method: str = "GET", **options: Any) -> Any:
@@ -257,6 +258,8 @@ def test_of_a_websocket_the_end_comes_after_its_end(server, style):
         with client.websocket("/a?token=me") as websocket:
             assert websocket.recv() == "a db me"
             assert seen == ["db begins"]
+        # The client does not wait for the end of the handler.
+        wait_until(lambda: len(seen) == 2, "the end of the handler")
         for query, reason in ("", "query.token: required, but missing"), ("?token=no", "sign in first"):
             with client.websocket(f"/a{query}") as websocket, pytest.raises(Exception) as closed:
                 websocket.recv()

@@ -360,9 +360,25 @@ impl SessionHandler for PythonSession {
                     log(py, connection, "on_exit failed", &error);
                 }
             }
+            if let Err(error) = call_own_exit(py, connection) {
+                log(py, connection, "on_exit failed", &error);
+            }
             // Dropped here, where the data may run Python code.
             let data = connection.session_data().take();
             drop(data);
         });
     }
+}
+
+/// Calls the function of nothing that a program of 1.5.8 has set on the connection itself, as `connection.on_exit`.
+fn call_own_exit(py: Python<'_>, connection: &outside::WebSocketConnection) -> PyResult<()> {
+    let data = connection.session_data();
+    let found = data.as_ref().and_then(|data| data.downcast_ref::<ConnectionObjects>());
+    let found = found.map(|objects| objects.clone_ref(py));
+    drop(data);
+    let Some(objects) = found else { return Ok(()) };
+    if let Some(function) = objects.object.bind(py).getattr_opt("on_exit")?.filter(|function| !function.is_none()) {
+        ExitFunction { function: function.unbind(), takes_connection: false }.call(py, &objects)?;
+    }
+    Ok(())
 }
