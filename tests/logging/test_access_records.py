@@ -32,7 +32,7 @@ def test_attributes(server: OutsideHTTP, start, records):
     assert (record.client, record.method, record.target, record.version) == ("127.0.0.1", "POST", "/users/7?q=%20x", "HTTP/1.1")
     assert (record.status, record.bytes, record.referer, record.agent) == (201, 5, "http://r/", "t/1")
     assert 0 <= record.microseconds < 60_000_000
-    assert record.host.startswith("127.0.0.1")
+    assert record.host == "localhost"
     assert (record.end, record.request_id, record.levelno) == ("complete", "-", logging.INFO)
     assert record.getMessage().startswith("127.0.0.1 - - [")
     assert not any("a=b" in str(value) for value in record.__dict__.values())
@@ -66,11 +66,13 @@ def test_filters_and_levels_of_logging(serve, records):
 
 def test_a_filter_that_fails_loses_no_other_line(serve, records, capsys):
     def fails(record):
-        raise ValueError("no filter") if record.target == "/b" else None
+        if record.target == "/b":
+            raise ValueError("no filter")
+        return True
 
     access = logging.getLogger("outside.access")
     running = serve(lambda request: "x", access_log="json")
-    access.addFilter(filter := lambda record: fails(record) or True)
+    access.addFilter(fails)
     try:
         with running.wire() as wire:
             wire.send(request_bytes("/a") + request_bytes("/b") + request_bytes("/c"))
@@ -78,7 +80,7 @@ def test_a_filter_that_fails_loses_no_other_line(serve, records, capsys):
                 wire.receive_answer()
         running.stop()
     finally:
-        access.removeFilter(filter)
+        access.removeFilter(fails)
     assert [record.target for record in lines(records)] == ["/a", "/c"]
     assert "no filter" in capsys.readouterr().err
 
@@ -147,7 +149,8 @@ def test_events_are_lines_of_json_too(processes):
     assert events[0]["event"] == "GET /raise: the handler failed"
     assert events[0]["exception"].endswith("ZeroDivisionError: division by zero")
     assert events[1]["event"] == "of the program"
-    assert events[0]["request_id"] == failed.header("X-Request-ID") == entries[1]["request_id"]
+    failure = next(entry for entry in entries if entry.get("status") == 500)
+    assert events[0]["request_id"] == failed.header("X-Request-ID") == failure["request_id"]
     assert all(entry["time"].endswith("Z") for entry in entries)
 
 
@@ -260,11 +263,12 @@ def test_log_sink_blocked(serve, records):
     try:
         running = serve(lambda request: "x", access_log="json")
         total, batch = 12_000, 60
-        with running.wire() as wire:
-            for _ in range(total // batch):
-                wire.send(request_bytes("/") * batch)
-                for _ in range(batch):
-                    assert wire.receive_answer().status == 200
+        for _ in range(2):  # a connection carries ten thousand requests at most
+            with running.wire() as wire:
+                for _ in range(total // batch // 2):
+                    wire.send(request_bytes("/") * batch)
+                    for _ in range(batch):
+                        assert wire.receive_answer().status == 200
         assert blocked.reached.wait(10)
         assert running.fetch().status == 200
         blocked.go_on.set()
@@ -278,7 +282,7 @@ def test_log_sink_blocked(serve, records):
         access.propagate = True
 
 
-def test_a_server_ends_while_its_log_is_blocked(serve):
+def test_a_server_ends_while_its_log_is_blocked(serve, records):
     blocked, access = Blocked(), logging.getLogger("outside.access")
     access.addHandler(blocked)
     try:

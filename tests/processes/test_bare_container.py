@@ -19,7 +19,7 @@ import os, sys, tempfile
 from outside import OutsideHTTP
 server = OutsideHTTP(("127.0.0.1", 0))
 server.config.update(processes=int(sys.argv[1]), access_log="json", secret="0123456789abcdef0123456789abcdef",
-                     max_worker_memory_mb=4000, ready_route="/ready")
+                     ready_route="/ready", max_worker_memory_mb=None if sys.argv[1] == "1" else 4000)
 def state(request):
     try:
         tempfile.gettempdir()
@@ -32,9 +32,16 @@ server.set_route("/upload", lambda request: str(len(request.content)))
 server.run()
 """
 
-# Every mount becomes read-only, in a namespace of its own; then the user is one without a name.
+# Every mount becomes read-only, in a namespace of its own; then the user is one without a name. If Python lies in a folder that is
+# closed to others, as a home is, it gets a way there.
 BARE = """\
 set -e
+base=$1; shift
+closed=$(path=$base; found=; while [ "$path" != / ]; do [ -z "$(find "$path" -maxdepth 0 ! -perm -o=x)" ] || found=$path
+    path=$(dirname "$path"); done; echo "$found")
+if [ -n "$closed" ]; then
+    mount --bind "$base" /mnt; mount -t tmpfs -o mode=755 none "$closed"; mkdir -p "$base"; mount --bind /mnt "$base"; umount /mnt
+fi
 awk '{print $5}' /proc/self/mountinfo | sort -u | while read -r place; do
     case $place in /proc|/proc/*|/sys|/sys/*|/dev|/dev/*) ;; *) mount -o remount,bind,ro "$place" 2>/dev/null || true;; esac
 done
@@ -45,7 +52,7 @@ exec setpriv --reuid 51234 --regid 51234 --clear-groups "$@"
 
 def start(folder: Path, processes: int) -> Script:
     inside = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    tried = run_process([*inside, "sh", "-c", BARE, "sh", "true"], capture_output=True, check=False)
+    tried = run_process([*inside, "sh", "-c", BARE, "sh", sys.base_prefix, "true"], capture_output=True, check=False)
     if tried.returncode:
         pytest.skip(f"needs unshare and setpriv, and the right to use them: {tried.stderr!r}")
     (folder / "program.py").write_text(PROGRAM)
@@ -53,8 +60,9 @@ def start(folder: Path, processes: int) -> Script:
     for parent in (folder, *folder.parents):
         if parent.stat().st_mode & 0o5 != 0o5 and os.stat(parent).st_uid == os.getuid():
             parent.chmod(parent.stat().st_mode | 0o5)
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "python")}
-    wrapped = ["env", "-i", *(f"{name}={value}" for name, value in environment.items()), *inside, "sh", "-c", BARE, "sh"]
+    kept = ("PATH", "LD_LIBRARY_PATH")
+    environment = {name: os.environ[name] for name in kept if name in os.environ} | {"PYTHONPATH": str(ROOT / "python")}
+    wrapped = ["env", "-i", *(f"{name}={value}" for name, value in environment.items()), *inside, "sh", "-c", BARE, "sh", sys.base_prefix]
     return Script(
         "-W", "error", str(folder / "program.py"), str(processes), program=[*wrapped, sys.executable], folder=Path("/")
     )

@@ -67,7 +67,9 @@ impl AccessLine<'_> {
             _ => {}
         }
         let request = self.request?;
-        let known = |name: KnownHeader| request.headers().known(name).and_then(text);
+        // As in the usual form, a byte of a field is a character.
+        let field_text = |value: &[u8]| Some(FieldValue::Text(value.iter().map(|byte| char::from(*byte)).collect()));
+        let known = |name: KnownHeader| request.headers().known(name).and_then(field_text);
         match field {
             LogField::Method => text(request.method().as_bytes()),
             LogField::Target => text(request.target().as_bytes()),
@@ -82,7 +84,7 @@ impl AccessLine<'_> {
             LogField::RequestId => text(request.known_ids()?.id().as_bytes()),
             LogField::TraceId => text(request.known_ids()?.trace.as_bytes()),
             LogField::SpanId => text(request.known_ids()?.span.as_bytes()),
-            LogField::Header(name) => request.headers().get_bytes(name).and_then(text),
+            LogField::Header(name) => request.headers().get_bytes(name).and_then(field_text),
             _ => None,
         }
     }
@@ -117,7 +119,7 @@ mod tests {
         };
         assert_eq!(
             written(&["status", "path", "header:x-tenant", "end", "time", "microseconds", "referer"]),
-            "{\"status\":200,\"path\":\"/a b\",\"header:x-tenant\":\"a\\u0009\\\"\\ufffd\",\"end\":\"cut\",\
+            "{\"status\":200,\"path\":\"/a b\",\"header:x-tenant\":\"a\\u0009\\\"\\u00ff\",\"end\":\"cut\",\
              \"time\":\"2026-11-22T07:30:00Z\"}"
         );
         assert_eq!(written(&["microseconds", "bytes", "client"]), "{\"bytes\":5,\"client\":\"10.0.0.1\"}");

@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     /// Each line: a kind, a tab, the field in escapes, a tab, the result. `tests/logging/test_ids.py` reads it too.
-    const CORPUS: &str = include_str!("../../../../tests/corpus/trace_context.txt");
+    const CORPUS: &str = include_str!("../../../../tests/corpus/ids/trace_context.txt");
 
     #[test]
     fn the_corpus() {

@@ -14,7 +14,7 @@ pub(crate) enum Probe {
 
 /// The configured paths.
 #[derive(Debug, Default)]
-pub(super) struct Probes(Option<Box<[(Box<str>, Probe)]>>);
+pub(super) struct Probes(Vec<(Box<str>, Probe)>);
 
 impl Probes {
     pub(super) fn of(config: &Config) -> Self {
@@ -23,16 +23,13 @@ impl Probes {
             (&config.health_route, Probe::Ready),
             (&config.live_route, Probe::Live),
         ];
-        let set: Box<[_]> =
-            all.into_iter().filter_map(|(path, probe)| Some((path.as_deref()?.into(), probe))).collect();
-        Self((!set.is_empty()).then_some(set))
+        Self(all.into_iter().filter_map(|(path, probe)| Some((path.as_deref()?.into(), probe))).collect())
     }
 
     /// The question that this request asks; `None` for nearly all.
     #[inline]
     pub(super) fn find(&self, request: &Request) -> Option<Probe> {
-        let paths = self.0.as_deref()?;
-        paths.iter().find(|(path, _)| **path == *request.url()).map(|(_, probe)| *probe)
+        self.0.iter().find(|(path, _)| **path == *request.url()).map(|(_, probe)| *probe)
     }
 }
 
