@@ -18,6 +18,7 @@ from websockets.sync.client import connect
 
 from support.browser import PICTURES, Tab, chromium, devtools, needs_chromium
 from support.harness import PROGRAMS, wait_until
+from support.metrics import stop
 from support.subprocesses import run_process, start_process
 from support.wire import Wire, fetch, request_bytes
 
@@ -105,7 +106,7 @@ def test_worker_dies_while_asked_for_a_stack(start_measured):
     wire.send(request_bytes("/sleep"))
     wait_until(lambda: running(script, "/sleep"), "it runs for a second")
     row = running(script, "/sleep")[0]
-    os.kill(row["pid"], signal.SIGSTOP)
+    stop(row["pid"])
     answer = script.ask(f"/status/stack?pid={row['pid']}&call={row['call']}&thread={row['thread']}")
     assert (answer.status, "does not answer" in answer.text) == (404, True), answer
     os.kill(row["pid"], signal.SIGKILL)

@@ -199,7 +199,9 @@ impl Meter {
         let Some(place) = &seat.place else { return Ok(()) };
         let generation = place.generation;
         let writer = place.begin(region)?;
-        seat.own = Some(OwnRegion { writer, defined: 0, words: Vec::new() });
+        // Until the first look.
+        let words = format!("{{\"worker\": {}, \"state\": \"starting\"}}", self.worker()).into_bytes();
+        seat.own = Some(OwnRegion { writer, defined: 0, words });
         drop(seat);
         let help = "The number of the newest generation that serves: one more with each reload.";
         let definition = Definition::new(super::Kind::Gauge(super::Combine::Max), "outside_generation", help, "");

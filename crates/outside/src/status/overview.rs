@@ -36,7 +36,6 @@ pub(super) fn count_workers(sheet: &mut Sheet) {
 fn state_of<'w>(process: &ProcessWords, words: &'w Value, now: u64) -> &'w str {
     match now.saturating_sub(process.time) > SILENT {
         true => "silent",
-        // Before its first look a process has no words.
         false => words["state"].as_str().unwrap_or("starting"),
     }
 }
