@@ -240,7 +240,9 @@ def test_what_is_refused_is_counted(start_measured):
     script = start_measured(processes=1, max_header_size=2048)
     answer = fetch(script.address, "/users/1", headers={"X": "y" * 4096})
     assert answer.status == 431
-    wait_until(lambda: script.metrics().value("outside_refused_total", limit="max_header_size", status="431") == 1, "it is counted")
+    wait_until(
+        lambda: script.metrics().value("outside_refused_total", limit="max_header_size", status="431") == 1, "it is counted"
+    )
     assert script.metrics().requests(http_response_status_code="431") == 1
 
 
@@ -250,5 +252,3 @@ def test_ended_workers_end(start_measured):
     assert script.stop() == 0, script.errors
     for pid in workers.values():
         wait_for_end(pid)
-
-

@@ -122,7 +122,7 @@ class Metrics:
     def counters(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
         """All samples that never fall."""
         suffixes = ("_bucket", "_sum", "_count")
-        base = lambda name: next((name.removesuffix(suffix) for suffix in suffixes if name.endswith(suffix)), name)  # noqa: E731
+        base = lambda name: next((name.removesuffix(suffix) for suffix in suffixes if name.endswith(suffix)), name)
         return {
             key: value
             for key, value in self.samples.items()
@@ -133,7 +133,7 @@ class Metrics:
 def stop(pid: int) -> None:
     """Stops a process, and waits until none of its threads runs: one of them may accept a connection before."""
     os.kill(pid, signal.SIGSTOP)
-    states = lambda: {file.read_text().rpartition(")")[2].split()[0] for file in Path(f"/proc/{pid}/task").glob("*/stat")}  # noqa: E731
+    states = lambda: {file.read_text().rpartition(")")[2].split()[0] for file in Path(f"/proc/{pid}/task").glob("*/stat")}
     wait_until(lambda: states() == {"T"}, f"process {pid} stands still")
 
 

@@ -26,7 +26,7 @@ pub struct Meter {
     pub(super) families: Mutex<Families>,
     /// Series of the program, of all families.
     pub(super) program_series: AtomicUsize,
-    /// Whether there is a board: otherwise nothing is written, and nobody asks.
+    /// Whether there is a board: otherwise nothing is written and read.
     is_on: AtomicBool,
     /// The number of this process among the workers.
     worker: AtomicUsize,
