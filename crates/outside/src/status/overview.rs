@@ -210,7 +210,6 @@ impl Overview<'_> {
 fn add(sum: &mut Point, more: &Point) {
     sum.requests += more.requests;
     sum.failures += more.failures;
-    sum.failures += more.failures;
     sum.buckets.iter_mut().zip(more.buckets).for_each(|(sum, more)| *sum += more);
 }
 
