@@ -56,7 +56,7 @@ def test_status_from_elsewhere(start_measured, where):
 
 def test_status_from_another_peer(start_measured):
     own = _own_address()
-    script = start_measured(metrics=[own, 0], metrics_allow=["192.0.2.0/24"], status_page=True)
+    script = start_measured(metrics=[own, 0], metrics_allow=["198.51.100.0/24"], status_page=True)
     for path in ("/metrics", "/status", "/status.json"):
         assert script.ask(path, host=own).status == 403, path
     script = start_measured(metrics=[own, 0], metrics_allow=[f"{own}/32"], status_page=True)

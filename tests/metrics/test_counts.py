@@ -13,10 +13,10 @@ import time
 import pytest
 
 from support.harness import wait_until
-from support.metrics import DURATION, fallen
+from support.metrics import DURATION, fallen, stop
 from support.processes import wait_for_end
 from support.subprocesses import run_process
-from support.wire import Wire, fetch, request_bytes
+from support.wire import Incomplete, Wire, fetch, request_bytes
 
 PROMTOOL = shutil.which("promtool")
 
@@ -114,7 +114,7 @@ def test_no_counter_falls_when_workers_are_killed(start_measured):
             try:
                 fetch(script.address, "/users/1")
                 asked += 1
-            except (OSError, AssertionError):
+            except (OSError, AssertionError, Incomplete):
                 pass  # its worker was killed
 
     client = threading.Thread(target=ask)
@@ -185,7 +185,7 @@ def test_a_process_that_does_not_answer_is_counted(start_measured, trouble):
         fetch(script.address, "/users/1")
     wait_until(lambda: script.metrics().requests() == 20, "twenty requests")
     if trouble == "stopped":
-        os.kill(workers[0], signal.SIGSTOP)
+        stop(workers[0])
     else:
         wire = Wire(script.address)
         wire.send(request_bytes(trouble))
@@ -222,7 +222,7 @@ def test_hostile_requests_make_no_series(start_measured):
     wait_until(lambda: script.metrics().requests() == 3000, "all are counted")
     metrics = script.metrics()
     assert metrics.requests(http_request_method="_OTHER") == 3000
-    assert len(metrics.samples) < 200
+    assert len(metrics.samples) < 400
 
 
 @pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed (make clients)")
@@ -240,7 +240,9 @@ def test_what_is_refused_is_counted(start_measured):
     script = start_measured(processes=1, max_header_size=2048)
     answer = fetch(script.address, "/users/1", headers={"X": "y" * 4096})
     assert answer.status == 431
-    wait_until(lambda: script.metrics().value("outside_refused_total", limit="max_header_size", status="431") == 1, "it is counted")
+    wait_until(
+        lambda: script.metrics().value("outside_refused_total", limit="max_header_size", status="431") == 1, "it is counted"
+    )
     assert script.metrics().requests(http_response_status_code="431") == 1
 
 
@@ -250,5 +252,3 @@ def test_ended_workers_end(start_measured):
     assert script.stop() == 0, script.errors
     for pid in workers.values():
         wait_for_end(pid)
-
-

@@ -18,6 +18,7 @@ from websockets.sync.client import connect
 
 from support.browser import PICTURES, Tab, chromium, devtools, needs_chromium
 from support.harness import PROGRAMS, wait_until
+from support.metrics import stop
 from support.subprocesses import run_process, start_process
 from support.wire import Wire, fetch, request_bytes
 
@@ -30,6 +31,13 @@ def line_of(mark: str) -> int:
 
 def running(script, path: str) -> list[dict]:
     return [row for row in script.status()["running"] if row["path"] == path]
+
+
+def wait_for_running(script, path: str) -> dict:
+    """The row of a call that has run for a second."""
+    found: list[dict] = []
+    wait_until(lambda: found.extend(running(script, path)) or found, f"{path} runs for a second")
+    return found[0]
 
 
 def stack(script, row: dict) -> str:
@@ -70,8 +78,7 @@ def test_the_stack_is_right_to_the_line(start_measured, calls):
     script.wait_for_workers(2)
     wires = [Wire(script.address).send(request_bytes(f"/{call}?token=secret")) for call in calls]
     for call in calls:
-        wait_until(lambda: running(script, f"/{call}"), "it runs for a second")  # noqa: B023
-        row = running(script, f"/{call}")[0]
+        row = wait_for_running(script, f"/{call}")
         assert (row["method"], row["client"]) == ("GET", "127.0.0.1") and row["seconds"] >= 1
         assert "secret" not in json.dumps(row)
         begun = time.monotonic()
@@ -90,8 +97,7 @@ def test_the_stack_of_a_websocket(start_measured):
     script = start_measured(processes=1, status_page=True)
     host, port = script.address
     with connect(f"ws://{host}:{port}/socket", proxy=None) as client:
-        wait_until(lambda: running(script, "/socket"), "it runs for a second")
-        row = running(script, "/socket")[0]
+        row = wait_for_running(script, "/socket")
         assert row["method"] == "WebSocket"
         assert f"line {line_of('socket')}, in connected" in stack(script, row)
         client.send("end")
@@ -103,9 +109,8 @@ def test_worker_dies_while_asked_for_a_stack(start_measured):
     script.wait_for_workers(2)
     wire = Wire(script.address)
     wire.send(request_bytes("/sleep"))
-    wait_until(lambda: running(script, "/sleep"), "it runs for a second")
-    row = running(script, "/sleep")[0]
-    os.kill(row["pid"], signal.SIGSTOP)
+    row = wait_for_running(script, "/sleep")
+    stop(row["pid"])
     answer = script.ask(f"/status/stack?pid={row['pid']}&call={row['call']}&thread={row['thread']}")
     assert (answer.status, "does not answer" in answer.text) == (404, True), answer
     os.kill(row["pid"], signal.SIGKILL)

@@ -64,7 +64,7 @@ class Measured(Script):
 
     def workers(self) -> dict[int, int]:
         """The process of each worker, by its number."""
-        return {row["worker"]: row["pid"] for row in self.status()["workers"]}
+        return {row["worker"]: row["pid"] for row in self.status()["workers"] if row["state"] == "serving"}
 
     def wait_for_workers(self, count: int) -> dict[int, int]:
         wait_until(lambda: len(self.workers()) == count, f"{count} workers")
@@ -122,12 +122,19 @@ class Metrics:
     def counters(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
         """All samples that never fall."""
         suffixes = ("_bucket", "_sum", "_count")
-        base = lambda name: next((name.removesuffix(suffix) for suffix in suffixes if name.endswith(suffix)), name)  # noqa: E731
+        base = lambda name: next((name.removesuffix(suffix) for suffix in suffixes if name.endswith(suffix)), name)
         return {
             key: value
             for key, value in self.samples.items()
             if self.kinds.get(key[0]) == "counter" or self.kinds.get(base(key[0])) == "histogram"
         }
+
+
+def stop(pid: int) -> None:
+    """Stops a process, and waits until none of its threads runs: one of them may accept a connection before."""
+    os.kill(pid, signal.SIGSTOP)
+    states = lambda: {file.read_text().rpartition(")")[2].split()[0] for file in Path(f"/proc/{pid}/task").glob("*/stat")}
+    wait_until(lambda: states() == {"T"}, f"process {pid} stands still")
 
 
 def fallen(before: Metrics, after: Metrics) -> list[str]:

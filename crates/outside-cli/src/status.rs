@@ -42,6 +42,11 @@ pub(crate) fn run(order: &StatusOrder) -> u8 {
              unix:PATH; OUTSIDE_METRICS may name it",
         );
     };
+    // As the server prints it.
+    let named = match named.strip_prefix("http://") {
+        Some(rest) => rest.split('/').next().unwrap_or_default().to_owned(),
+        None => named,
+    };
     let place = match named.strip_prefix("unix:") {
         Some(path) => Place::Unix(path.to_owned()),
         None if named.contains(':') => Place::Tcp(named.clone()),

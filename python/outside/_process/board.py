@@ -1,7 +1,7 @@
 """The board on which all processes of a server write their numbers, as the processes among themselves see it.
 
-The process that was started makes it. A worker inherits it with the fork; a generation is handed its descriptor. Whoever starts
-a process reserves its place before, and adds its numbers up when it has ended, so that they stay counted.
+The process that was started makes it. A worker inherits it with the fork; a generation is handed its descriptor. The
+parent of a process reserves its place before, and adds its numbers up when it has ended, so that they stay counted.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ class Board:
         """The place of the generation that is started next, and the descriptor that it is handed, by name."""
         if self._board is None:
             return None, {}
-        return self._board.begin_generation(), {BOARD: self._board.fileno()}
+        number = self._board.fileno()
+        return self._board.begin_generation(), {} if number is None else {BOARD: number}
 
     def note_generation_end(self, block: int | None) -> None:
         """The generation of this place has ended."""

@@ -169,9 +169,7 @@ class Workers:
         slot.worker = self._reports[hearing] = Worker(slot.number, pid, hearing, region)
         self._poll.register(hearing, select.POLLIN)
 
-    def _be_worker(
-        self, slot: int, hearing: int, reporting: int, seat: Any, region: int | None, mask: set[int]
-    ) -> NoReturn:
+    def _be_worker(self, slot: int, hearing: int, reporting: int, seat: Any, region: int | None, mask: set[int]) -> NoReturn:
         """In the child: lets go of the supervisor's descriptors, and works."""
         try:
             self._signals.forget_in_child(self._server)

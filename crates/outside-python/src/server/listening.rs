@@ -57,6 +57,14 @@ pub(crate) fn to_python<'py>(py: Python<'py>, address: &Address) -> PyResult<Bou
     }
 }
 
+/// The place of the metrics as it is printed, and as `outside status` takes it.
+pub(crate) fn metrics_place(endpoint: &Endpoint) -> String {
+    match &endpoint.address {
+        Address::Tcp(_) => endpoint.to_string(),
+        Address::Unix(path) => format!("unix:{}", path.display()),
+    }
+}
+
 /// Prints the URLs of the server, a line for each, and the place where it tells its numbers.
 pub(crate) fn announce(py: Python<'_>, endpoints: &[Endpoint], metrics: Option<&Endpoint>) -> PyResult<()> {
     let options = PyDict::new(py);
@@ -67,7 +75,7 @@ pub(crate) fn announce(py: Python<'_>, endpoints: &[Endpoint], metrics: Option<&
         print.call((format!("outside is serving on {endpoint}{advice}"),), Some(&options))?;
     }
     if let Some(metrics) = metrics {
-        print.call((format!("outside tells its metrics on {metrics}"),), Some(&options))?;
+        print.call((format!("outside tells its metrics on {}", metrics_place(metrics)),), Some(&options))?;
     }
     Ok(())
 }

@@ -18,7 +18,7 @@ use crate::hosting::asgi::AsgiApplication;
 use crate::hosting::wsgi::WsgiApplication;
 use crate::logging::log_exception;
 use crate::message::request::Request;
-use crate::server::listening::{announce, listen, security, to_python};
+use crate::server::listening::{announce, listen, metrics_place, security, to_python};
 use crate::server::routes::{counted, engine_handler, need_loop, route_name};
 use crate::server::serving::serve_on;
 use crate::server::settings::{check_code, check_host, is_alone, read_cors};
@@ -214,7 +214,7 @@ impl OutsideHttp {
 
     /// Where the server tells its numbers, as it is printed.
     fn _metrics_on(&self) -> PyResult<Option<String>> {
-        Ok(lock(&self.server()?.listeners).metrics().map(|endpoint| endpoint.to_string()))
+        Ok(lock(&self.server()?.listeners).metrics().as_ref().map(metrics_place))
     }
 
     /// Whether a listener speaks TLS.

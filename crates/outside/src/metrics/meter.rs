@@ -26,7 +26,7 @@ pub struct Meter {
     pub(super) families: Mutex<Families>,
     /// Series of the program, of all families.
     pub(super) program_series: AtomicUsize,
-    /// Whether there is a board: otherwise nothing is written, and nobody asks.
+    /// Whether there is a board: otherwise nothing is written and read.
     is_on: AtomicBool,
     /// The number of this process among the workers.
     worker: AtomicUsize,
@@ -199,7 +199,9 @@ impl Meter {
         let Some(place) = &seat.place else { return Ok(()) };
         let generation = place.generation;
         let writer = place.begin(region)?;
-        seat.own = Some(OwnRegion { writer, defined: 0, words: Vec::new() });
+        // Until the first look.
+        let words = format!("{{\"worker\": {}, \"state\": \"starting\"}}", self.worker()).into_bytes();
+        seat.own = Some(OwnRegion { writer, defined: 0, words });
         drop(seat);
         let help = "The number of the newest generation that serves: one more with each reload.";
         let definition = Definition::new(super::Kind::Gauge(super::Combine::Max), "outside_generation", help, "");

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::labels::labels_text;
 use super::meter::{Cells, Meter, set_gauge};
-use super::series::{Combine, Definition, Kind};
+use super::series::{Combine, Definition, Kind, split};
 use crate::error::Error;
 
 /// Series of all metrics of a program; further label values count as `_other`.
@@ -65,7 +65,7 @@ impl Counter {
             let name = &self.0.definition.name;
             return Err(Error::new(format!("{name} is a counter, which only grows: by 0 or more, not by {amount}")));
         }
-        add(&self.0.cells(values)?[0], amount);
+        add_parts(&self.0.cells(values)?, amount);
         Ok(())
     }
 }
@@ -126,16 +126,23 @@ impl Histogram {
     /// # Errors
     /// The value is no number, or there are more or fewer values than labels.
     pub fn observe(&self, value: f64, values: &[&str]) -> Result<(), Error> {
-        if value.is_nan() {
+        if !value.is_finite() {
             return Err(Error::new(format!("{} counts numbers, not {value}", self.0.definition.name)));
         }
         let cells = self.0.cells(values)?;
         let bounds = &self.0.definition.bounds;
         let bucket = bounds.iter().position(|bound| value <= *bound).unwrap_or(bounds.len());
         cells[bucket].fetch_add(1, Ordering::Relaxed);
-        add(&cells[bounds.len() + 1], value);
+        add_parts(&cells[bounds.len() + 1..], value);
         Ok(())
     }
+}
+
+/// Adds to a sum that two cells have.
+fn add_parts(cells: &[AtomicU64], amount: f64) {
+    let (whole, billionths) = split(amount);
+    cells[0].fetch_add(whole, Ordering::Relaxed);
+    cells[1].fetch_add(billionths, Ordering::Relaxed);
 }
 
 /// Adds to a number whose bits a cell has.

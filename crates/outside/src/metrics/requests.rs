@@ -234,7 +234,7 @@ mod tests {
         let found = collected(&meter);
         assert_eq!(found.iter().map(|(_, count)| count).sum::<u64>(), 3000);
         assert!(found.len() <= MOST_SERIES + 1, "{}", found.len());
-        assert!(found.iter().any(|(labels, count)| labels == OTHER && *count == 2000));
+        assert!(found.iter().any(|(labels, count)| labels == OTHER && *count >= 2000));
         assert!(meter.has_board());
     }
 

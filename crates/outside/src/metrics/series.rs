@@ -8,7 +8,7 @@ use std::sync::Arc;
 pub(crate) enum Kind {
     /// A count.
     Counter,
-    /// A sum of a program's own numbers (the bits of an `f64`).
+    /// A sum of a program's own numbers: whole parts, and billionths. Sums of `f64` would depend on their order, and fall.
     FloatCounter,
     /// A sum of nanoseconds, shown in seconds.
     Nanoseconds,
@@ -16,7 +16,7 @@ pub(crate) enum Kind {
     Gauge(Combine),
     /// Counts by bounds, one more for larger values, and the sum in nanoseconds.
     Durations,
-    /// The same with a sum of a program's own numbers (the bits of an `f64`).
+    /// The same with a sum of a program's own numbers: whole parts, and billionths.
     Histogram,
 }
 
@@ -92,9 +92,10 @@ impl Definition {
     /// The number of numbers.
     pub(crate) fn width(&self) -> usize {
         match self.kind {
-            Kind::Counter | Kind::FloatCounter | Kind::Nanoseconds => 1,
-            Kind::Gauge(_) => 2,
-            Kind::Durations | Kind::Histogram => self.bounds.len() + 2,
+            Kind::Counter | Kind::Nanoseconds => 1,
+            Kind::FloatCounter | Kind::Gauge(_) => 2,
+            Kind::Durations => self.bounds.len() + 2,
+            Kind::Histogram => self.bounds.len() + 3,
         }
     }
 
@@ -157,20 +158,9 @@ impl Reading {
         if self.definition.kind != definition.kind || self.numbers.len() != numbers.len() {
             return;
         }
-        let sum = |one: u64, other: u64| (f64::from_bits(one) + f64::from_bits(other)).to_bits();
         match self.definition.kind {
-            Kind::Counter | Kind::Nanoseconds | Kind::Durations => {
-                self.numbers.iter_mut().zip(numbers).for_each(|(own, other)| *own = own.wrapping_add(*other));
-            }
-            Kind::FloatCounter => self.numbers[0] = sum(self.numbers[0], numbers[0]),
-            Kind::Histogram => {
-                let last = numbers.len() - 1;
-                for (own, other) in self.numbers[..last].iter_mut().zip(numbers) {
-                    *own = own.wrapping_add(*other);
-                }
-                self.numbers[last] = sum(self.numbers[last], numbers[last]);
-            }
             Kind::Gauge(combine) => self.add_gauge(combine, numbers[0], numbers[1]),
+            _ => self.numbers.iter_mut().zip(numbers).for_each(|(own, other)| *own = own.wrapping_add(*other)),
         }
     }
 
@@ -190,7 +180,7 @@ impl Reading {
 
     /// The number of values that a histogram has counted.
     pub(crate) fn count(&self) -> u64 {
-        self.numbers[..self.numbers.len().saturating_sub(1)].iter().sum()
+        self.numbers.iter().take(self.definition.bounds.len() + 1).sum()
     }
 
     /// The only value of a counter or gauge.
@@ -199,9 +189,21 @@ impl Reading {
         match self.definition.kind {
             Kind::Counter | Kind::Durations | Kind::Histogram => number as f64,
             Kind::Nanoseconds => number as f64 / 1e9,
-            Kind::FloatCounter | Kind::Gauge(_) => f64::from_bits(number),
+            Kind::FloatCounter => joined(number, self.numbers[1]),
+            Kind::Gauge(_) => f64::from_bits(number),
         }
     }
+}
+
+/// A number as its whole part, the next smaller integer in two's complement, and billionths.
+pub(super) fn split(value: f64) -> (u64, u64) {
+    let whole = value.floor();
+    ((whole as i64).cast_unsigned(), ((value - whole) * 1e9).round() as u64)
+}
+
+/// The opposite, for sums of such parts.
+pub(super) fn joined(whole: u64, billionths: u64) -> f64 {
+    whole.cast_signed() as f64 + billionths as f64 / 1e9
 }
 
 /// Series of several processes, added up. Their order stays: a new one comes last.
@@ -288,13 +290,13 @@ mod tests {
         let bits = f64::to_bits;
         for (kind, one, other, sum) in [
             (Kind::Counter, vec![2], vec![3], vec![5]),
-            (Kind::FloatCounter, vec![bits(0.5)], vec![bits(1.0)], vec![bits(1.5)]),
+            (Kind::FloatCounter, vec![0, 500], vec![1, 600], vec![1, 1100]),
             (Kind::Gauge(Combine::Sum), vec![bits(2.0), 5], vec![bits(3.0), 4], vec![bits(5.0), 5]),
             (Kind::Gauge(Combine::Max), vec![bits(2.0), 5], vec![bits(3.0), 4], vec![bits(3.0), 5]),
             (Kind::Gauge(Combine::Min), vec![bits(2.0), 5], vec![bits(3.0), 4], vec![bits(2.0), 5]),
             (Kind::Gauge(Combine::Last), vec![bits(2.0), 5], vec![bits(3.0), 4], vec![bits(2.0), 5]),
             (Kind::Gauge(Combine::Min), vec![bits(2.0), 5], vec![bits(0.0), 0], vec![bits(2.0), 5]),
-            (Kind::Histogram, vec![1, bits(0.5)], vec![2, bits(0.25)], vec![3, bits(0.75)]),
+            (Kind::Histogram, vec![1, 0, 5], vec![2, 1, 2], vec![3, 1, 7]),
         ] {
             let mut totals = Totals::default();
             let definition = Definition::new(kind, "a", "", "");
@@ -305,13 +307,25 @@ mod tests {
     }
 
     #[test]
+    fn sums_do_not_depend_on_their_order() {
+        let values = [0.1, 0.2, 0.3, -1.75, 1e12, 0.000_000_001];
+        let sum = |values: &mut dyn Iterator<Item = &f64>| {
+            let parts =
+                values.map(|value| split(*value)).reduce(|one, other| (one.0.wrapping_add(other.0), one.1 + other.1));
+            parts.map(|(whole, billionths)| joined(whole, billionths))
+        };
+        assert_eq!(sum(&mut values.iter()), sum(&mut values.iter().rev()));
+        assert_eq!(sum(&mut values[..4].iter()), Some(-1.15));
+    }
+
+    #[test]
     fn a_series_of_other_bounds_and_an_ended_process() {
         let mut totals = Totals::default();
         let narrow = Definition::new(Kind::Histogram, "a", "", "").with_bounds([1.0].into());
-        totals.add(&narrow, &[1, 0, 0]);
-        totals.add(&narrow.clone().with_bounds([1.0, 2.0].into()), &[1, 1, 1, 0]);
+        totals.add(&narrow, &[1, 0, 0, 0]);
+        totals.add(&narrow.clone().with_bounds([1.0, 2.0].into()), &[1, 1, 1, 0, 0]);
         totals.add(&narrow, &[1, 1]);
-        assert_eq!(totals.readings()[0].numbers, [1, 0, 0]);
+        assert_eq!(totals.readings()[0].numbers, [1, 0, 0, 0]);
         let mut ended = Totals::default();
         ended.add(&Definition::new(Kind::Gauge(Combine::Sum), "g", "", ""), &[1, 1]);
         ended.add(&Definition::new(Kind::Counter, "c", "", ""), &[7]);

@@ -215,10 +215,8 @@ impl Measured {
         self.vitals = Vitals::now();
         let vitals = self.vitals;
         let definition =
-            Definition::new(Kind::FloatCounter, "process_cpu_seconds_total", "Processor time of all workers.", "");
-        let cells = self.meter.cells(definition);
-        let sum = f64::from_bits(cells[0].load(std::sync::atomic::Ordering::Relaxed)) + vitals.cpu - self.counted.cpu;
-        cells[0].store(sum.to_bits(), std::sync::atomic::Ordering::Relaxed);
+            Definition::new(Kind::Nanoseconds, "process_cpu_seconds_total", "Processor time of all workers.", "");
+        self.add(definition, ((vitals.cpu - self.counted.cpu).max(0.0) * 1e9) as u64);
         self.counted.cpu = vitals.cpu;
         self.worker_gauge("process_resident_memory_bytes", "Memory of a worker.", None, vitals.memory as f64);
         self.worker_gauge("process_threads", "Threads of a worker.", None, vitals.threads as f64);

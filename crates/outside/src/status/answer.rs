@@ -1,7 +1,7 @@
 //! The answers by path.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use super::access::{Access, Peer, access};
 use super::overview::{Overview, Rates, count_workers};
@@ -9,7 +9,7 @@ use super::page::{POLICY, page};
 use super::stacks;
 use crate::config::Config;
 use crate::message::{Headers, Request, TrustedProxy};
-use crate::metrics::{Meter, Point, Sheet, exposition};
+use crate::metrics::{Meter, Point, Sheet, exposition, now};
 
 /// An answer of this listener.
 pub(super) struct Answer {
@@ -30,7 +30,7 @@ pub(super) struct Answerer {
 }
 
 /// Time for which an overview is shared: many open pages ask for no more than one needs.
-const FRESH: Duration = Duration::from_millis(500);
+const FRESH: Duration = Duration::from_millis(100);
 const TEXT: &str = "text/plain; charset=utf-8";
 /// The media type of Prometheus' text format.
 const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -101,12 +101,11 @@ impl Answerer {
         {
             return Arc::clone(text);
         }
-        let sheet = self.meter.collect();
-        let now = seconds();
-        let history = self.meter.history(now);
+        let (sheet, at, now) = (self.meter.collect(), Instant::now(), now());
+        let history = self.meter.history(now / 1000);
         let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
-        rates.note(&sheet, Instant::now());
-        let overview = Overview { sheet: &sheet, history: &history, rates: &rates, now }.to_json();
+        rates.note(&sheet, at);
+        let overview = Overview { sheet: &sheet, history: &history, rates: &rates, at, now }.to_json();
         let text: Arc<[u8]> = overview.into_bytes().into();
         *last = Some((Instant::now(), Arc::clone(&text)));
         text
@@ -116,8 +115,8 @@ impl Answerer {
     pub(super) fn note_history(&self) {
         let sheet: Sheet = self.meter.collect();
         self.rates.lock().unwrap_or_else(PoisonError::into_inner).note(&sheet, Instant::now());
-        let now = seconds();
-        self.meter.note_history(now, || Point::of(&sheet, now));
+        let seconds = now() / 1000;
+        self.meter.note_history(seconds, || Point::of(&sheet, seconds));
     }
 
     /// Where a call is, as far as its process tells.
@@ -139,9 +138,4 @@ impl Answerer {
             Err(_) => Answer::refused(500, "the question failed"),
         }
     }
-}
-
-/// Seconds since 1970.
-fn seconds() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -36,7 +36,6 @@ pub(super) fn count_workers(sheet: &mut Sheet) {
 fn state_of<'w>(process: &ProcessWords, words: &'w Value, now: u64) -> &'w str {
     match now.saturating_sub(process.time) > SILENT {
         true => "silent",
-        // Before its first look a process has no words.
         false => words["state"].as_str().unwrap_or("starting"),
     }
 }
@@ -59,16 +58,11 @@ impl Rates {
     }
 
     /// The sums of the routes at the beginning of the window, and seconds since then.
-    fn before(&self) -> (Option<&BTreeMap<String, Point>>, f64) {
-        match (self.0.front(), self.0.back()) {
-            (Some((first, sums)), Some((last, _))) if last > first => (Some(sums), (*last - *first).as_secs_f64()),
+    fn before(&self, now: Instant) -> (Option<&BTreeMap<String, Point>>, f64) {
+        match self.0.front() {
+            Some((first, sums)) if now - *first >= SAMPLE => (Some(sums), (now - *first).as_secs_f64()),
             _ => (None, 0.0),
         }
-    }
-
-    /// The newest sums.
-    fn latest(&self) -> Option<&BTreeMap<String, Point>> {
-        self.0.back().map(|(_, sums)| sums)
     }
 }
 
@@ -85,15 +79,15 @@ pub(super) struct Overview<'a> {
     pub(super) sheet: &'a Sheet,
     pub(super) history: &'a [Point],
     pub(super) rates: &'a Rates,
-    /// Seconds since 1970.
+    /// The moment of the sheet, and the same in milliseconds since 1970.
+    pub(super) at: Instant,
     pub(super) now: u64,
 }
 
 impl Overview<'_> {
     pub(super) fn to_json(&self) -> String {
-        let (before, seconds) = self.rates.before();
-        let empty = BTreeMap::new();
-        let latest = self.rates.latest().unwrap_or(&empty);
+        let (before, seconds) = self.rates.before(self.at);
+        let latest = &by_route(self.sheet);
         let mut all = (Point::default(), Point::default());
         let mut routes: Vec<(f64, u64, Value)> = Vec::new();
         for (route, sums) in latest {
@@ -117,7 +111,7 @@ impl Overview<'_> {
         let words: Vec<(&ProcessWords, Value)> = self.words();
         json!({
             "version": env!("CARGO_PKG_VERSION"),
-            "time": self.now,
+            "time": self.now / 1000,
             "seconds": round(seconds),
             "totals": totals,
             "routes": routes.into_iter().take(MOST_ROUTES).map(|(_, _, row)| row).collect::<Value>(),
@@ -151,8 +145,8 @@ impl Overview<'_> {
             "worker": words["worker"],
             "pid": process.pid,
             "generation": process.generation,
-            "state": state_of(process, words, self.now * 1000),
-            "seconds": round(words["started"].as_f64().map_or(0.0, |started| (self.now as f64 - started).max(0.0))),
+            "state": state_of(process, words, self.now),
+            "seconds": round(words["started"].as_f64().map_or(0.0, |started| (self.now as f64 / 1000.0 - started).max(0.0))),
             "memory": self.value("process_resident_memory_bytes", &labels),
             "threads": self.value("process_threads", &labels),
             "files": self.value("process_open_fds", &labels),
@@ -204,7 +198,7 @@ impl Overview<'_> {
             .totals
             .of("outside_certificate_expiry_timestamp_seconds")
             .map(|reading| {
-                let days = ((reading.value() - self.now as f64) / 86_400.0).floor() as i64;
+                let days = ((reading.value() - self.now as f64 / 1000.0) / 86_400.0).floor() as i64;
                 (days, json!({ "name": label_of(&reading.definition.labels, "name"), "days": days }))
             })
             .collect();
@@ -241,7 +235,7 @@ fn running(words: &[(&ProcessWords, Value)], now: u64) -> Value {
             let mut row = call.clone();
             row["pid"] = json!(process.pid);
             row["worker"] = words["worker"].clone();
-            row["seconds"] = json!(round((now * 1000).saturating_sub(since) as f64 / 1000.0));
+            row["seconds"] = json!(round(now.saturating_sub(since) as f64 / 1000.0));
             rows.push(((call["method"] == "WebSocket", since), row));
         }
     }
@@ -305,12 +299,14 @@ mod tests {
         rates.note(&sheet(10), start);
         rates.note(&sheet(12), start + Duration::from_millis(100));
         let last = sheet(50);
-        rates.note(&last, start + Duration::from_secs(4));
+        let at = start + Duration::from_secs(4);
+        rates.note(&last, at);
         let points =
             [Point { time: 96, requests: 5, ..Point::default() }, Point { time: 98, requests: 25, ..Point::default() }];
-        let text = Overview { sheet: &last, history: &points, rates: &rates, now: 100 }.to_json();
+        let text = Overview { sheet: &last, history: &points, rates: &rates, at, now: 100_000 }.to_json();
         let found: Value = serde_json::from_str(&text).unwrap();
         assert_eq!((&found["seconds"], &found["totals"]["rate"]), (&json!(4.0), &json!(30.0)));
+        assert_eq!((&found["time"], &found["totals"]["failures"]), (&json!(100), &json!(50)));
         assert_eq!((&found["routes"][0]["route"], &found["routes"][0]["requests"]), (&json!("/a"), &json!(100)));
         assert_eq!((&found["routes"][0]["failure_rate"], &found["routes"][1]["route"]), (&json!(10.0), &Value::Null));
         assert_eq!(
