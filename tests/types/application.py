@@ -184,21 +184,21 @@ def read(table: FormFile) -> list[str]:
 
 
 @server.get("/count")
-def count() -> int:
+def count() -> str:
     server.shared.set("a", {"b": 1}, ttl=60)
     server.shared.set(5, 1)  # type: ignore[arg-type]
     with server.shared.lock("l", ttl=30, wait=5) as lock:
         assert_type(lock.token, int)
     assert_type(server.shared.add("a", b"x"), bool)
-    return server.shared.incr("visits")
+    return str(server.shared.incr("visits"))
 
 
 @server.get("/count/async")
-async def count_async() -> int:
+async def count_async() -> str:
     async with server.shared.aio.lock("l", ttl=30) as lock:
         assert_type(lock.token, int)
     assert_type(await server.shared.aio.delete("a"), bool)
-    return await server.shared.aio.incr("visits", by=5)
+    return str(await server.shared.aio.incr("visits", by=5))
 
 
 @server.every("1m")

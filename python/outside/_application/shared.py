@@ -18,7 +18,7 @@ from .._handlers.outcomes import ask, call
 _log = logging.getLogger("outside")
 
 # Seconds between two attempts to take a lock that is held: few at first.
-_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.001, 0.02
 
 
 def _set_operands(value: Any, ttl: float | None) -> tuple[Any, int, float | None]:

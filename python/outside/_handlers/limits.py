@@ -25,7 +25,7 @@ from .. import _outside
 from .._outside import HTTPException, Request
 from . import outcomes
 from .current import CURRENT
-from .extra import add_header
+from .extra import add_headers
 
 _log = logging.getLogger("outside")
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -101,7 +101,7 @@ class Limit:
         # For each key the time at which its last request would have come at an even pace.
         self._times: dict[object, float] = {}
         # Keys that the store has refused, and the times at which one more of their requests may pass.
-        self._refused: dict[str, float] = {}
+        self._refused: dict[object, float] = {}
         self._lock = threading.Lock()
         self._away_until = 0.0
         self._dry = _DryRun(self) if dry_run else None
@@ -144,14 +144,14 @@ class Limit:
         if (key := self._by(request)) is None:
             return
         now = time.monotonic()
-        if self._is_alone(request, now):
+        if (until := self._refused.get(key)) is not None and until > now:
+            verdict = self._still(until - now)
+        elif self._is_alone(request, now):
             verdict = self._count(key, now)
-        elif (known := self._remembered(text := _text(key), now)) is not None:
-            verdict = known
         else:
             try:
-                told = outcomes.call(request, "admit", self._start + text, (self._nanoseconds, 0, None))
-                verdict = self._told(text, told, now)
+                told = outcomes.call(request, "admit", self._start + _text(key), (self._nanoseconds, 0, None))
+                verdict = self._told(key, told, now)
             except (TimeoutError, RuntimeError) as error:
                 verdict = self._go_alone(key, now, error)
         self._act(request, verdict)
@@ -165,14 +165,14 @@ class Limit:
         if (key := self._by(request)) is None:
             return
         now = time.monotonic()
-        if self._is_alone(request, now):
+        if (until := self._refused.get(key)) is not None and until > now:
+            verdict = self._still(until - now)
+        elif self._is_alone(request, now):
             verdict = self._count(key, now)
-        elif (known := self._remembered(text := _text(key), now)) is not None:
-            verdict = known
         else:
             try:
-                told = await outcomes.ask(request, "admit", self._start + text, (self._nanoseconds, 0, None))
-                verdict = self._told(text, told, now)
+                told = await outcomes.ask(request, "admit", self._start + _text(key), (self._nanoseconds, 0, None))
+                verdict = self._told(key, told, now)
             except (TimeoutError, RuntimeError) as error:
                 verdict = self._go_alone(key, now, error)
         self._act(request, verdict)
@@ -180,24 +180,19 @@ class Limit:
     def _is_alone(self, request: Request, now: float) -> bool:
         return now < self._away_until or _outside._shares_nothing(request)
 
-    def _remembered(self, text: str, now: float) -> Verdict | None:
-        """The verdict on a key that the store has refused, until its time."""
-        until = self._refused.get(text)
-        if until is None:
-            return None
-        if until > now:
-            return Verdict(until - now, 0, until - now + self._tolerance)
-        self._refused.pop(text, None)
-        return None
+    def _still(self, seconds: float) -> Verdict:
+        """The verdict on a key that the store has refused, and that has to wait for these seconds."""
+        return Verdict(seconds, 0, seconds + self._tolerance)
 
-    def _told(self, text: str, told: tuple[bool, int, float, float, float], asked: float) -> Verdict:
+    def _told(self, key: object, told: tuple[bool, int, float, float, float], asked: float) -> Verdict:
         """The verdict of the store, which has decided after `asked`."""
         is_admitted, remaining, retry, reset, _ = told
         if is_admitted:
+            self._refused.pop(key, None)
             return Verdict(0.0, remaining, reset)
         if len(self._refused) >= _MOST_KEYS:
             self._refused.clear()
-        self._refused[text] = asked + retry
+        self._refused[key] = asked + retry
         return Verdict(max(retry, 1e-9), 0, reset)
 
     def _go_alone(self, key: object, now: float, error: Exception) -> Verdict:
@@ -208,15 +203,18 @@ class Limit:
         return self._count(key, now)
 
     def _act(self, request: Request, verdict: Verdict) -> None:
+        retry, remaining, reset = verdict
+        fields = {}
         if self._field:
-            add_header(request, "RateLimit-Policy", self._policy)
-            add_header(request, "RateLimit", f"{self._field};r={verdict.remaining};t={math.ceil(verdict.reset)}")
-        if verdict.retry:
-            if self._dry is not None:
-                self._dry.note(request)
-                return
-            add_header(request, "Retry-After", str(math.ceil(verdict.retry)))
+            fields["RateLimit-Policy"] = self._policy
+            fields["RateLimit"] = f"{self._field};r={remaining};t={math.ceil(reset)}"
+        if retry and self._dry is not None:
+            self._dry.note(request)
+        elif retry:
+            fields["Retry-After"] = str(math.ceil(retry))
+            add_headers(request, fields)
             raise HTTPException(429, "too many requests")
+        add_headers(request, fields)
 
     def __call__(self, function: _F) -> _F:
         if not callable(function):
@@ -256,10 +254,12 @@ def client_of(request: Request) -> str:
     return _network_of(address) if ":" in address else address
 
 
-# Reading an address costs several microseconds, and a flood comes from few.
-@functools.lru_cache(maxsize=4096)
-def _network_of(address: str) -> str:
+def _network(address: str) -> str:
     return str(ipaddress.IPv6Network((ipaddress.IPv6Address(address.partition("%")[0]), 64), strict=False))
+
+
+# Reading an address costs several microseconds, and a flood comes from few.
+_network_of = functools.lru_cache(maxsize=4096)(_network)
 
 
 class _DryRun:
