@@ -18,7 +18,7 @@
 //! [`config`] and [`listen`] and [`tls`] for the server itself.
 //!
 //! The rooms of the sources, top to bottom; each may name only those below it: `app`, `server`, `certificates`, `bus`, `connection`, `exchange`,
-//! `executor`, `log`, `site`, `application`, `route`, `handler`, `files`, `hub`, `websocket`, `compression`, `transport`, `input`,
+//! `executor`, `log`, `site`, `application`, `route`, `handler`, `files`, `hub`, `shared`, `websocket`, `compression`, `transport`, `input`,
 //! `content`, `protocol`, `config`, `budget`, `placement`, `descriptors`, `message`, `error`.
 
 mod app;
@@ -52,6 +52,7 @@ mod placement;
 mod protocol;
 pub mod route;
 mod server;
+pub mod shared;
 pub mod site;
 mod transport;
 pub mod websocket;

@@ -22,6 +22,7 @@ pub const ROOMS: &[&str] = &[
     "handler",
     "files",
     "hub",
+    "shared",
     "websocket",
     "compression",
     "transport",

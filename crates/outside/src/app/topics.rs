@@ -1,4 +1,4 @@
-//! Topics of a server: publishing, ids, and readers other than WebSockets.
+//! Topics of a server: publishing, ids, readers other than WebSockets; and the state that all processes share.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::OutsideHttp;
 use crate::error::Error;
-use crate::hub::Seat;
+use crate::hub::{Seat, SeatStore};
+use crate::shared::SharedStore;
 use crate::websocket::{Bus, BusError, Joining, Message, MessageId, TopicReader, WebSocketConnection};
 
 impl OutsideHttp {
@@ -99,15 +100,28 @@ impl OutsideHttp {
         }
     }
 
-    /// Takes a seat at the hub of the process that was started, for a worker process: all topics go by it.
+    /// The engine of the state that all processes of this server share. In one process alone it is the memory of the
+    /// process.
+    pub fn shared_store(&self) -> Arc<dyn SharedStore> {
+        self.site.shared.store()
+    }
+
+    /// Has shared state be that of another engine from now on, such as one that other machines have too.
+    pub fn set_shared_store(&self, store: Arc<dyn SharedStore>) {
+        self.site.shared.set_store(store);
+    }
+
+    /// Takes a seat at the hub of the process that was started, for a worker process: all topics go by it, and shared
+    /// state is the hub's.
     ///
     /// # Errors
     /// The descriptor is no socket, or topics go by a hub already.
     pub fn take_seat(&self, seat: OwnedFd) -> Result<(), Error> {
-        let seat: Arc<dyn Bus> = Seat::new(seat)?;
-        match self.site.topics.set_bus(seat) {
-            true => Ok(()),
-            false => Err(io::Error::other("the topics of this server go by a hub already").into()),
+        let seat = Seat::new(seat)?;
+        if !self.site.topics.set_bus(Arc::clone(&seat) as Arc<dyn Bus>) {
+            return Err(io::Error::other("the topics of this server go by a hub already").into());
         }
+        self.site.shared.set_seat(Arc::new(SeatStore::new(seat, &self.site.topics)));
+        Ok(())
     }
 }

@@ -116,6 +116,14 @@ pub static KEYS: &[Key] = &[
         apply: |config, value| BusAddress::read(value, &mut config.bus),
     },
     Key {
+        name: "max_shared_mb",
+        meaning: "memory for the values of `server.shared`, in all processes together; beyond it values that have expired go, \
+                  then `set`, `add` and `incr` raise `RuntimeError`",
+        default: Value::Integer(64),
+        allowed: "a number of MiB above 0, at most 4095",
+        apply: |config, value| number(value, 1e-6, 4095.0, |n| config.max_shared = (n * 1_048_576.0) as usize),
+    },
+    Key {
         name: "process_timeout",
         meaning: "a handler's time, in seconds, until it has answered or yielded a piece (it has nothing to do with \
                   processes); then the client gets 504 and a plain function gets `HandlerTimeout`; one that has not \
@@ -756,8 +764,8 @@ pub static KEYS: &[Key] = &[
     },
     Key {
         name: "max_connections_per_ip",
-        meaning: "connections of one address (IPv6: of its first 64 bits); `None`: an eighth of `max_connections`, \
-                  at least 256. Loopback, private networks, `trusted_proxies` and Unix sockets are not counted",
+        meaning: "connections of one address (IPv6: of its first 64 bits) to all processes; `None`: an eighth of \
+                  `max_connections`, at least 256. Loopback, private networks, `trusted_proxies` and Unix sockets are not counted",
         default: Value::None,
         allowed: "a whole number from 1 on, or None: an eighth of max_connections, at least 256",
         apply: |config, value| whole_or_none(value, &mut config.max_connections_per_ip),

@@ -1,20 +1,22 @@
 //! The number of connections of all reactors together, and the number that one client or one use may have.
 //!
 //! There are three bounds: for all connections, for those of one address, and for those that last, as WebSockets do. No
-//! client and no kind of client may hold most of the places (docs/security.md S26).
+//! client and no kind of client may hold most of the places (docs/security.md S26). With several processes the hub counts
+//! those of an address too (`address_count`).
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::address_count::{AddressCount, AddressVerdict};
 use crate::config::Config;
+use crate::hub::SeatStore;
 
 /// The connections of all reactors, counted.
-#[derive(Debug)]
 pub(crate) struct ConnectionLimit {
     bounds: ConnectionBounds,
     size: AtomicUsize,
@@ -28,6 +30,8 @@ pub(crate) struct ConnectionLimit {
     by_address: Mutex<HashMap<AddressKey, usize>>,
     /// Whether the log has a warning that an address holds all connections that it may have.
     has_warned: AtomicBool,
+    /// The seat at the hub, which counts the connections of an address in all processes.
+    seat: OnceLock<Arc<SeatStore>>,
 }
 
 /// The most connections that there may be at one moment.
@@ -84,10 +88,21 @@ impl AddressKey {
 }
 
 /// A place among the connections of an address, given back when this is dropped.
-#[derive(Debug)]
 pub(crate) struct AddressGuard {
     connection_limit: Arc<ConnectionLimit>,
     key: AddressKey,
+    /// The place among those of all processes.
+    everywhere: Option<AddressCount>,
+}
+
+impl AddressGuard {
+    /// Asks for a place among the connections of all processes; `None` if this process is alone.
+    pub(crate) fn ask_everywhere(&mut self) -> Option<AddressVerdict> {
+        let seat = self.connection_limit.seat.get()?;
+        let (count, verdict) = AddressCount::ask(seat, self.key.0.get(), self.connection_limit.bounds.of_address);
+        self.everywhere = Some(count);
+        Some(verdict)
+    }
 }
 
 impl Drop for AddressGuard {
@@ -118,7 +133,14 @@ impl ConnectionLimit {
             threads: AtomicUsize::new(0),
             by_address: Mutex::default(),
             has_warned: AtomicBool::new(false),
+            seat: OnceLock::new(),
         }
+    }
+
+    /// Has the hub behind this seat count the connections of addresses.
+    pub(crate) fn count_at(&self, seat: &Arc<SeatStore>) {
+        // A process takes one seat.
+        let _ = self.seat.set(Arc::clone(seat));
     }
 
     /// Counts one more connection, if there is room.
@@ -139,13 +161,18 @@ impl ConnectionLimit {
             return None;
         }
         *count += 1;
-        Some(AddressGuard { connection_limit: Arc::clone(self), key })
+        Some(AddressGuard { connection_limit: Arc::clone(self), key, everywhere: None })
     }
 
     /// Whether an address holds all connections that it may have, for the first time: then a warning is due.
     pub(crate) fn is_first_full(&self, guard: &AddressGuard) -> bool {
         let is_full = self.addresses().get(&guard.key).is_some_and(|count| *count >= self.bounds.of_address);
-        is_full && !self.has_warned.swap(true, Ordering::Relaxed)
+        is_full && self.is_first_warning()
+    }
+
+    /// Whether no warning about the connections of an address was written yet; then one is due.
+    pub(crate) fn is_first_warning(&self) -> bool {
+        !self.has_warned.swap(true, Ordering::Relaxed)
     }
 
     fn addresses(&self) -> MutexGuard<'_, HashMap<AddressKey, usize>> {
@@ -185,7 +212,6 @@ fn take_place(taken: &AtomicUsize, most: usize) -> bool {
 }
 
 /// A place among the WebSockets with a thread of their own, given back when this is dropped.
-#[derive(Debug)]
 pub(crate) struct ThreadPermit(Arc<ConnectionLimit>);
 
 impl Drop for ThreadPermit {

@@ -4,6 +4,7 @@
 //! steps here find the route, ask the gate, have the executor (below) call the handler, and complete the answer. This
 //! room knows no socket.
 
+mod address_count;
 mod before;
 mod clock;
 mod compress;
@@ -33,6 +34,7 @@ mod spool;
 mod state;
 mod turn;
 
+pub(crate) use address_count::AddressVerdict;
 pub(crate) use clock::{Clock, millis};
 pub(crate) use connection_limit::{AddressGuard, AddressKey, ConnectionLimit, ThreadPermit};
 pub(crate) use control::{ConnectionControl, Order, Stop, Waiting};

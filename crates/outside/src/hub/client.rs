@@ -6,13 +6,16 @@ use std::collections::HashMap;
 use bytes::Bytes;
 
 use super::frame::{Frame, FrameError, FrameKind, FrameReader, decode};
+use crate::shared::{OnOutcome, Outcome, StoreError, decode_outcome};
 use crate::websocket::{Delivery, Joining, MessageId, Topics};
 
-/// The answer to a question: an id, or a count.
-#[derive(Clone, Copy, Debug)]
+/// The answer to a question: an id, a count, or an outcome.
+#[derive(Debug)]
 pub(super) struct Answer {
     pub(super) epoch: u64,
     pub(super) number: u64,
+    /// The outcome of an operation on shared state.
+    pub(super) outcome: Option<Outcome>,
 }
 
 /// The questions of one process to the hub, and the part of a frame that has come.
@@ -28,6 +31,8 @@ struct Questions {
     /// `None`: the answer has not come yet.
     answers: HashMap<u64, Option<Answer>>,
     replays: HashMap<u64, Replay>,
+    /// Questions about shared state for which no thread waits.
+    calls: HashMap<u64, OnOutcome>,
 }
 
 /// Missed messages on their way.
@@ -60,13 +65,29 @@ impl SeatClient {
         self.questions.last
     }
 
+    /// The id of a question about shared state.
+    pub(super) fn expect_outcome(&mut self, on_outcome: OnOutcome) -> u64 {
+        self.questions.last += 1;
+        self.questions.calls.insert(self.questions.last, on_outcome);
+        self.questions.last
+    }
+
+    /// The other end is gone: no question will be answered.
+    pub(super) fn end(&mut self) {
+        for (_, on_outcome) in self.questions.calls.drain() {
+            on_outcome(Err(StoreError::Ended));
+        }
+    }
+
     /// The answer, if it has come.
     pub(super) fn take_answer(&mut self, id: u64) -> Option<Answer> {
-        let answer = *self.questions.answers.get(&id)?;
-        if answer.is_some() {
-            self.questions.answers.remove(&id);
+        match self.questions.answers.remove(&id)? {
+            Some(answer) => Some(answer),
+            None => {
+                self.questions.answers.insert(id, None);
+                None
+            }
         }
-        answer
     }
 
     /// Its thread waits no longer.
@@ -88,7 +109,16 @@ impl Questions {
             FrameKind::Published | FrameKind::Counted => {
                 // An answer that came too late has no question any more.
                 if let Some(answer) = self.answers.get_mut(&frame.id) {
-                    *answer = Some(Answer { epoch: frame.epoch, number: frame.number });
+                    *answer = Some(Answer { epoch: frame.epoch, number: frame.number, outcome: None });
+                }
+            }
+            FrameKind::Outcome => {
+                // Without a readable outcome there is none.
+                let outcome = decode_outcome(frame.payload).ok();
+                if let Some(answer) = self.answers.get_mut(&frame.id) {
+                    *answer = Some(Answer { epoch: 0, number: 0, outcome });
+                } else if let Some(on_outcome) = self.calls.remove(&frame.id) {
+                    on_outcome(outcome.ok_or(StoreError::Ended));
                 }
             }
             FrameKind::Replay => {

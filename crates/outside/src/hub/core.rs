@@ -10,13 +10,18 @@
 use std::collections::HashMap;
 use std::io::IoSlice;
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::connections::ConnectionCounts;
 use super::frame::{Frame, FrameError, FrameKind, FrameReader};
 use super::history::{KeepRules, KeptMessages, Ring};
 use super::queue::{MAX_QUEUE, Position, SeatQueue};
+use crate::shared::{MemoryStore, Outcome, SharedRefusal, decode_operation, encode_outcome};
 
 /// Bytes of kept messages that one answer brings at most; older ones are a gap.
 const MAX_REPLAY: usize = MAX_QUEUE / 2;
+/// Bytes that may wait for a seat which asks for shared state; with more, the answer is that it has to come again.
+const MAX_ANSWERS: usize = MAX_QUEUE / 2;
 
 /// The number of a seat. It is used again when its worker is gone.
 pub type SeatNumber = usize;
@@ -28,6 +33,10 @@ pub struct HubCore {
     topics: HashMap<Arc<str>, Topic>,
     rules: KeepRules,
     kept: KeptMessages,
+    shared: MemoryStore,
+    connections: ConnectionCounts,
+    /// The time of the frames that are handled now.
+    now: Duration,
     next_epoch: u64,
     changed: Vec<SeatNumber>,
 }
@@ -69,9 +78,22 @@ impl HubCore {
             topics: HashMap::new(),
             rules: KeepRules::default(),
             kept: KeptMessages::default(),
+            shared: MemoryStore::default(),
+            connections: ConnectionCounts::default(),
+            now: Duration::ZERO,
             next_epoch: seed,
             changed: Vec::new(),
         }
+    }
+
+    /// The tokens of locks are higher than this one from now on.
+    pub fn set_last_token(&mut self, token: u64) {
+        self.shared.set_last_token(token);
+    }
+
+    /// The time since the hub has begun, for the frames that are received next. It only grows.
+    pub fn set_time(&mut self, now: Duration) {
+        self.now = self.now.max(now);
     }
 
     /// A seat for one more worker.
@@ -90,6 +112,8 @@ impl HubCore {
         for (topic, ()) in state.topics {
             self.end_interest(seat, &topic);
         }
+        self.shared.release(owner(seat));
+        self.connections.release(seat);
     }
 
     /// Takes bytes that a worker has sent.
@@ -99,13 +123,16 @@ impl HubCore {
     pub fn receive(&mut self, seat: SeatNumber, bytes: &[u8]) -> Result<(), FrameError> {
         let Some(state) = self.seats.get_mut(seat).and_then(Option::as_mut) else { return Ok(()) };
         let mut reader = std::mem::take(&mut state.reader);
-        let mut is_understood = true;
-        let received = reader.receive(bytes, |frame| is_understood &= self.handle(seat, frame));
+        let mut understood = Ok(());
+        let received = reader.receive(bytes, |frame| {
+            if understood.is_ok() {
+                understood = self.handle(seat, frame);
+            }
+        });
         if let Some(state) = self.seats.get_mut(seat).and_then(Option::as_mut) {
             state.reader = reader;
         }
-        received?;
-        if is_understood { Ok(()) } else { Err(FrameError::OF_WORKER) }
+        received.and(understood)
     }
 
     /// The next bytes for a seat, as slices for one call of `writev`; none if nothing waits.
@@ -157,8 +184,8 @@ impl HubCore {
         self.topics.len()
     }
 
-    /// Does what a frame asks for. Returns `false` if no worker sends such a frame.
-    fn handle(&mut self, seat: SeatNumber, frame: &Frame<'_>) -> bool {
+    /// Does what a frame asks for.
+    fn handle(&mut self, seat: SeatNumber, frame: &Frame<'_>) -> Result<(), FrameError> {
         match frame.kind {
             FrameKind::Publish => self.publish(seat, frame),
             FrameKind::Interest => self.set_interest(seat, frame),
@@ -170,9 +197,36 @@ impl HubCore {
                     self.rules = KeepRules::from_text(text);
                 }
             }
-            _ => return false,
+            FrameKind::Shared => return self.apply(seat, frame),
+            FrameKind::SharedBound => self.shared.set_bound(usize::try_from(frame.number).unwrap_or(usize::MAX)),
+            FrameKind::Connected => {
+                let is_admitted = self.connections.admit(seat, frame.number, frame.epoch);
+                self.tell(seat, frame, &Outcome::Flag(is_admitted));
+            }
+            FrameKind::Disconnected => self.connections.leave(seat, frame.number),
+            _ => return Err(FrameError::OF_WORKER),
         }
-        true
+        Ok(())
+    }
+
+    /// Does an operation on shared state.
+    fn apply(&mut self, seat: SeatNumber, frame: &Frame<'_>) -> Result<(), FrameError> {
+        let operation = decode_operation(frame.topic, frame.payload).map_err(|_| FrameError::OF_SHARED)?;
+        let outcome = if self.queued(seat) > MAX_ANSWERS {
+            Outcome::Refused(SharedRefusal::Busy)
+        } else {
+            self.shared.apply(owner(seat), operation, self.now)
+        };
+        self.tell(seat, frame, &outcome);
+        Ok(())
+    }
+
+    /// Answers with an outcome, if the question has an id.
+    fn tell(&mut self, seat: SeatNumber, question: &Frame<'_>, outcome: &Outcome) {
+        if question.id != 0 {
+            let payload = encode_outcome(outcome);
+            self.answer(seat, &Frame { id: question.id, payload: &payload, ..Frame::new(FrameKind::Outcome, "") });
+        }
     }
 
     fn publish(&mut self, seat: SeatNumber, frame: &Frame<'_>) {
@@ -329,6 +383,11 @@ fn topic_of<'a>(topics: &'a mut HashMap<Arc<str>, Topic>, next_epoch: &mut u64, 
         Some(topic) => topic,
         None => unreachable!("it was looked up a moment ago"),
     }
+}
+
+/// A seat as the owner of locks and ticks.
+fn owner(seat: SeatNumber) -> u64 {
+    u64::try_from(seat).unwrap_or(u64::MAX)
 }
 
 fn note_change(state: &mut SeatState, seat: SeatNumber, changed: &mut Vec<SeatNumber>) {

@@ -22,7 +22,7 @@ const TEXT: u8 = 1;
 /// Flag: something of the topic is missing.
 const GAP: u8 = 2;
 
-/// The meaning of a frame. The first six go to the hub, the others come from it.
+/// The meaning of a frame. The first ten go to the hub, the others come from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameKind {
     /// A message for a topic; with an id, the sender wants to know its number.
@@ -37,6 +37,16 @@ pub enum FrameKind {
     Count = 5,
     /// The topics whose last messages are kept, as lines of the payload.
     Keep = 6,
+    /// An operation on shared state: the topic is the key, the payload the action. With an id, the sender wants to know
+    /// the outcome.
+    Shared = 7,
+    /// Shared values may take this many bytes (`number`).
+    SharedBound = 8,
+    /// One more connection of this address (`number`), if it has fewer than `epoch` in all processes; with an id, as all
+    /// that wait for an answer.
+    Connected = 9,
+    /// One connection less of this address (`number`).
+    Disconnected = 10,
     /// A message of a topic, with its number.
     Message = 32,
     /// A message of a topic that was asked for by `After`; the id is that of the question.
@@ -49,13 +59,17 @@ pub enum FrameKind {
     Published = 36,
     /// The number of subscribers.
     Counted = 37,
+    /// The outcome of an operation on shared state.
+    Outcome = 38,
 }
 
 impl FrameKind {
     fn of(byte: u8) -> Option<Self> {
         use FrameKind::*;
-        let all = [Publish, Interest, Lost, After, Count, Keep, Message, Replay, Replayed, Gap, Published, Counted];
-        all.into_iter().find(|kind| *kind as u8 == byte)
+        let of_workers =
+            [Publish, Interest, Lost, After, Count, Keep, Shared, SharedBound, Connected, Disconnected].into_iter();
+        let of_hub = [Message, Replay, Replayed, Gap, Published, Counted, Outcome];
+        of_workers.chain(of_hub).find(|kind| *kind as u8 == byte)
     }
 }
 
@@ -116,6 +130,7 @@ pub struct FrameError(&'static str);
 
 impl FrameError {
     pub(super) const OF_WORKER: Self = Self("a frame that no worker sends");
+    pub(super) const OF_SHARED: Self = Self("a frame about shared state that is malformed");
 }
 
 impl fmt::Display for FrameError {

@@ -1,11 +1,13 @@
 //! The hub: one place on a machine through which published messages pass, so that all worker processes have the same
-//! topics.
+//! topics, and which has the state that they share.
 //!
 //! [`HubCore`] takes bytes and gives bytes. [`HubShell`] runs it over sockets in the process that was started; a
 //! [`Seat`] is the end of one worker. A process that has no others beside it uses the core in memory ([`LocalHub`]).
 //! Below it, `websocket` knows the hub as a `Bus`; the broker of several machines is another one (`bus`).
 
+mod asking;
 mod client;
+mod connections;
 mod core;
 mod frame;
 mod history;
@@ -18,6 +20,7 @@ mod sending;
 #[cfg(target_os = "linux")]
 mod shell;
 
+pub use asking::SeatStore;
 pub use core::{HubCore, SeatNumber};
 pub use frame::{Frame, FrameError, FrameKind, FrameReader, HEAD, MAX_PAYLOAD, MAX_TOPIC, decode};
 pub use history::{Keep, KeepRules, MAX_HISTORY};

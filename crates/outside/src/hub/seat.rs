@@ -7,6 +7,7 @@
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,7 @@ use super::client::{Answer, SeatClient};
 use super::frame::{Frame, FrameKind, MAX_PAYLOAD, MAX_TOPIC};
 use super::publication;
 use super::sending::Sending;
+use crate::shared::OnOutcome;
 use crate::websocket::{Bus, BusError, Joining, Message, MessageId, TopicInterest, Topics};
 
 /// Bytes that are read at once.
@@ -39,6 +41,8 @@ pub struct Seat {
     reader_left: Notify,
     /// Notified when bytes wait to be sent.
     must_send: Notify,
+    /// Whether the event loop has a task that reads.
+    has_task: AtomicBool,
 }
 
 #[derive(Default)]
@@ -73,11 +77,12 @@ impl Seat {
             answered: Condvar::new(),
             reader_left: Notify::new(),
             must_send: Notify::new(),
+            has_task: AtomicBool::new(false),
         }))
     }
 
     /// Queues a frame, and sends as much as the socket takes.
-    fn send(&self, topics: &Topics, frame: &Frame<'_>) {
+    pub(super) fn send(&self, topics: &Topics, frame: &Frame<'_>) {
         let mut sending = lock(&self.sending);
         let was_empty = sending.is_empty();
         let dropped = !sending.push(frame, topics);
@@ -94,6 +99,12 @@ impl Seat {
             topics
                 .complain("max_published_mb", &format!("more is published than the hub takes, {lost} messages so far"));
         }
+    }
+
+    /// Queues a frame for the task that sends: for callers that hold locks.
+    pub(super) fn queue(&self, topics: &Topics, frame: &Frame<'_>) {
+        lock(&self.sending).push(frame, topics);
+        self.must_send.notify_one();
     }
 
     /// Sends what the socket takes. Returns whether more waits.
@@ -127,6 +138,9 @@ impl Seat {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Ok(0) | Err(_) => reading.has_ended = true,
         }
+        if reading.has_ended {
+            reading.client.end();
+        }
         if reading.client.has_answers() || reading.has_ended {
             self.answered.notify_all();
         }
@@ -147,8 +161,29 @@ impl Seat {
         if reading.has_ended { SeatTurn::Ended } else { SeatTurn::Read }
     }
 
+    /// Whether so much waits to be sent that the hub does not answer in time.
+    pub(super) fn is_full(&self) -> bool {
+        lock(&self.sending).is_full()
+    }
+
+    /// Asks about shared state without waiting.
+    ///
+    /// # Errors
+    /// No task would read the answer: the function was not called.
+    pub(super) fn begin(&self, topics: &Topics, frame: &Frame<'_>, on_outcome: OnOutcome) -> Result<(), OnOutcome> {
+        let id = {
+            let mut reading = lock(&self.reading);
+            if reading.has_ended || !self.has_task.load(Ordering::Acquire) {
+                return Err(on_outcome);
+            }
+            reading.client.expect_outcome(on_outcome)
+        };
+        self.send(topics, &Frame { id, ..*frame });
+        Ok(())
+    }
+
     /// Asks, and waits for the answer.
-    fn ask(&self, topics: &Topics, frame: &Frame<'_>, timeout: Duration) -> Result<Answer, BusError> {
+    pub(super) fn ask(&self, topics: &Topics, frame: &Frame<'_>, timeout: Duration) -> Result<Answer, BusError> {
         let deadline = Instant::now() + timeout;
         let id = lock(&self.reading).client.expect_answer();
         self.send(topics, &Frame { id, ..*frame });
@@ -195,8 +230,21 @@ impl Seat {
     }
 }
 
+/// Says that the event loop has a task that reads, until it is dropped; then nothing is answered any more unless a thread
+/// waits for it.
+struct TaskThatReads(Arc<Seat>);
+
+impl Drop for TaskThatReads {
+    fn drop(&mut self) {
+        let mut reading = lock(&self.0.reading);
+        self.0.has_task.store(false, Ordering::Release);
+        reading.client.end();
+    }
+}
+
 /// Hands out what comes, until the other end is gone. `stream`: another handle of the socket, for the event loop.
-async fn read(seat: Arc<Seat>, stream: Arc<tokio::net::UnixStream>, topics: Weak<Topics>) {
+async fn read(task: TaskThatReads, stream: Arc<tokio::net::UnixStream>, topics: Weak<Topics>) {
+    let seat = &task.0;
     loop {
         if stream.readable().await.is_err() {
             return;
@@ -245,7 +293,9 @@ impl Bus for Seat {
             let _inside = runtime.enter();
             Arc::new(tokio::net::UnixStream::from_std(self.stream.try_clone()?)?)
         };
-        let reading = runtime.spawn(read(Arc::clone(&self), Arc::clone(&stream), Arc::downgrade(topics)));
+        self.has_task.store(true, Ordering::Release);
+        let task = TaskThatReads(Arc::clone(&self));
+        let reading = runtime.spawn(read(task, Arc::clone(&stream), Arc::downgrade(topics)));
         // Bytes may wait since before there was an event loop.
         self.must_send.notify_one();
         let writing = runtime.spawn(write(self, stream, Arc::downgrade(topics)));

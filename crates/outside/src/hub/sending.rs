@@ -148,6 +148,11 @@ impl Sending {
         self.counted
     }
 
+    /// Whether so much waits that no question is added.
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes > MANY
+    }
+
     /// Messages that were dropped in all.
     pub(super) fn lost(&self) -> u64 {
         self.lost_in_all

@@ -18,6 +18,7 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg}
 use super::core::{HubCore, SeatNumber};
 use super::poller::{Poller, ReadyEvent};
 use super::{machine, random};
+use crate::shared::first_token;
 
 /// Bytes that one seat may send in a turn before the others have theirs.
 const MAX_READ: usize = 64 << 10;
@@ -38,6 +39,7 @@ pub struct HubShell {
     last_channel: u32,
     scratch: Vec<u8>,
     complaints: Vec<String>,
+    began: Instant,
 }
 
 #[derive(Debug)]
@@ -55,14 +57,17 @@ impl HubShell {
     pub fn new() -> io::Result<Self> {
         // Before workers are forked, so that they have the same number.
         machine();
+        let mut core = HubCore::new(random());
+        core.set_last_token(first_token());
         Ok(Self {
-            core: HubCore::new(random()),
+            core,
             poller: Poller::new()?,
             seats: BTreeMap::new(),
             channels: BTreeMap::new(),
             last_channel: 0,
             scratch: vec![0; MAX_READ],
             complaints: Vec::new(),
+            began: Instant::now(),
         })
     }
 
@@ -120,6 +125,7 @@ impl HubShell {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(Vec::new()),
                 Err(error) => return Err(error),
             };
+            self.core.set_time(self.began.elapsed());
             let mut ready = Vec::new();
             for event in &events {
                 if event.token & SEAT == 0 {

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::reactors::Reactors;
 use crate::connection::Connection;
-use crate::exchange::{AddressKey, Service};
+use crate::exchange::{AddressGuard, AddressKey, AddressVerdict, Service};
 use crate::log::Level;
 use crate::transport::{AcceptQueue, Accepting, ListenerOptions, Stream};
 
@@ -86,19 +86,14 @@ fn receive(
         Some(key) => match service.connection_limit.admit_address(key) {
             None => {
                 // No response is sent: one for each refused connection would cost more than the connections themselves.
-                service.log.complain("max_connections_per_ip", "too many connections of one address");
+                complain_of_address(service);
                 return None;
             }
             Some(seat) => Some(seat),
         },
     };
     if of_address.as_ref().is_some_and(|seat| service.connection_limit.is_first_full(seat)) {
-        let text = format!(
-            "{} has as many connections as one address may have; config[\"max_connections_per_ip\"] sets this limit, and \
-             a proxy belongs into config[\"trusted_proxies\"]",
-            address.ip().to_canonical()
-        );
-        service.log.event(Level::Warning, text);
+        warn_of_address(service, address);
     }
     let home = reactors.home(service);
     let runtime = &home.executor.runtime;
@@ -124,9 +119,14 @@ fn receive(
             return None;
         }
     };
+    let mut of_address = of_address;
+    let verdict = of_address.as_mut().and_then(AddressGuard::ask_everywhere);
     let connection = Connection::new(stream, address, of_address, options.role, Arc::clone(home));
     if service.connection_limit.admit() {
-        drop(runtime.spawn(connection.run()));
+        match verdict {
+            None => drop(runtime.spawn(connection.run())),
+            Some(verdict) => drop(runtime.spawn(run_if_admitted(connection, verdict, Arc::clone(service), address))),
+        }
         return None;
     }
     let (tell, admission) = oneshot::channel();
@@ -143,7 +143,34 @@ fn receive(
             drop(tokio::time::timeout(PAUSE, service.connection_limit.shrunk()).await);
         }
         drop(tell);
-        connection.run().await;
+        match verdict {
+            None => connection.run().await,
+            Some(verdict) => run_if_admitted(connection, verdict, service, address).await,
+        }
     }));
     Some(admission)
+}
+
+/// Serves a connection if the hub says that its address has fewer connections than it may have, in all processes.
+async fn run_if_admitted(connection: Connection, verdict: AddressVerdict, service: Arc<Service>, address: SocketAddr) {
+    if verdict.is_admitted().await {
+        return connection.run().await;
+    }
+    complain_of_address(&service);
+    if service.connection_limit.is_first_warning() {
+        warn_of_address(&service, address);
+    }
+}
+
+fn complain_of_address(service: &Service) {
+    service.log.complain("max_connections_per_ip", "too many connections of one address");
+}
+
+fn warn_of_address(service: &Service, address: SocketAddr) {
+    let text = format!(
+        "{} has as many connections as one address may have; config[\"max_connections_per_ip\"] sets this limit, and \
+         a proxy belongs into config[\"trusted_proxies\"]",
+        address.ip().to_canonical()
+    );
+    service.log.event(Level::Warning, text);
 }

@@ -41,6 +41,9 @@ impl Reactors {
         stage: &Arc<AtomicU8>,
     ) -> Result<Self, Error> {
         let (clock, connection_limit) = (Arc::new(Clock::new()), Arc::new(ConnectionLimit::new(config)));
+        if let Some(seat) = site.shared.seat() {
+            connection_limit.count_at(seat);
+        }
         site.edit(|site| {
             site.store = Arc::new(Store::new(config));
             site.edit_policy(|policy| {

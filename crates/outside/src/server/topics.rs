@@ -1,10 +1,12 @@
-//! The topics of a server that begins: their tasks on an event loop, and the histories of the configuration.
+//! The topics and the shared state of a server that begins: tasks on an event loop, histories and bounds of the
+//! configuration.
 
 use std::io;
 use std::sync::Arc;
 
 use tokio::task::AbortHandle;
 
+use crate::bus::Started;
 use crate::exchange::Service;
 use crate::hub::{Keep, KeepRules};
 
@@ -12,6 +14,7 @@ use crate::hub::{Keep, KeepRules};
 pub(super) fn begin(service: &Arc<Service>) -> io::Result<Vec<AbortHandle>> {
     let (topics, config) = (&service.site.topics, &service.config);
     let runtime = service.executor.runtime.handle();
+    service.site.shared.store().set_bound(config.max_shared);
     let mut rules = KeepRules::default();
     for rule in &config.history {
         rules.add(&rule.pattern, Keep { messages: rule.messages, bytes: rule.bytes });
@@ -23,7 +26,9 @@ pub(super) fn begin(service: &Arc<Service>) -> io::Result<Vec<AbortHandle>> {
     // Rules of a configuration before this one end even if there are no others.
     bus.keep(topics, &rules.to_text());
     if let Some(address) = &config.bus {
-        tasks.extend(crate::bus::start(address, &rules, topics, &service.log, runtime)?);
+        let Started { tasks: more, store } = crate::bus::start(address, &rules, topics, &service.log, runtime)?;
+        tasks.extend(more);
+        service.site.shared.set_store(store);
     }
     Ok(tasks)
 }

@@ -70,7 +70,7 @@ impl FromRequest for Session {
 }
 
 impl Request {
-    fn site(&self) -> Option<Arc<Site>> {
+    pub(super) fn site(&self) -> Option<Arc<Site>> {
         let owner: Arc<dyn Any + Send + Sync> = self.owner.as_ref()?.upgrade()?;
         owner.downcast().ok()
     }

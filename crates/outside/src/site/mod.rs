@@ -24,6 +24,7 @@ mod hsts;
 mod pages;
 mod policy;
 mod proxies;
+mod shared;
 mod to_https;
 
 use std::any::Any;
@@ -38,6 +39,7 @@ pub(crate) use front::Front;
 pub(crate) use hosts::unnamed_hosts;
 pub use pages::error_page;
 pub(crate) use policy::Policy;
+pub(crate) use shared::SiteShared;
 pub(crate) use to_https::{ToHttps, redirect};
 
 use crate::error::Error;
@@ -145,6 +147,8 @@ impl Snapshot {
 pub(crate) struct Site {
     /// The topics of WebSockets and event streams.
     pub(crate) topics: Arc<Topics>,
+    /// The state that all processes share.
+    pub(crate) shared: SiteShared,
     /// Sessions and background functions.
     pub(crate) application: SiteApplication,
     version: AtomicU64,

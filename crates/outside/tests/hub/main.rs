@@ -8,3 +8,4 @@ mod broker;
 mod model;
 mod mutation;
 mod seats;
+mod shared;

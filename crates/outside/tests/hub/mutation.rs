@@ -1,6 +1,9 @@
 //! Many streams of frames through the core: bounded, deterministic, with any compiler. `OUTSIDE_SEED` sets other ones.
 
+use std::time::Duration;
+
 use outside::hub::{Frame, FrameKind};
+use outside::shared::{Action, SharedValue, encode_operation};
 use outside_test_support::checks::hub::frames;
 use outside_test_support::mutator::{Numbers, mutate};
 
@@ -9,6 +12,9 @@ const SEED: u64 = 0x6f75_7473_6964_6503;
 /// Streams that a worker might send, the first byte being the place of the cut.
 fn seeds() -> Vec<Vec<u8>> {
     let message = |topic, payload| Frame { is_text: true, payload, ..Frame::new(FrameKind::Publish, topic) };
+    let (value, ttl) = (SharedValue::Text("x".to_owned()), Duration::from_secs(1));
+    let set = encode_operation(&Action::Set { value, ttl: Some(ttl), only_if_absent: false });
+    let lock = encode_operation(&Action::Lock { ttl });
     let worker = [
         Frame { payload: b"5 1000 kept*\n1000 64 a\n", ..Frame::new(FrameKind::Keep, "") },
         Frame { number: 1, ..Frame::new(FrameKind::Interest, "a") },
@@ -20,10 +26,17 @@ fn seeds() -> Vec<Vec<u8>> {
         Frame { id: 12, ..Frame::new(FrameKind::Count, "a") },
         Frame { number: 7, ..Frame::new(FrameKind::Lost, "a") },
         Frame::new(FrameKind::Interest, "a"),
+        Frame { id: 13, payload: &set, ..Frame::new(FrameKind::Shared, "a") },
+        Frame { id: 14, payload: &[1], ..Frame::new(FrameKind::Shared, "a") },
+        Frame { id: 15, payload: &lock, ..Frame::new(FrameKind::Shared, "l") },
+        Frame { id: 16, number: 5, epoch: 1, ..Frame::new(FrameKind::Connected, "") },
+        Frame { number: 5, ..Frame::new(FrameKind::Disconnected, "") },
+        Frame { number: 1000, ..Frame::new(FrameKind::SharedBound, "") },
         Frame { number: 1, ..Frame::new(FrameKind::Published, "a") },
     ];
+    let last = worker.len() - 1;
     let stream = |frames: &[Frame<'_>]| frames.iter().flat_map(|frame| frame.to_bytes().to_vec()).collect::<Vec<u8>>();
-    let whole = stream(&worker[..10]);
+    let whole = stream(&worker[..last]);
     let mut seeds = vec![[&[200], &whole[..]].concat(), [&[7], &stream(&worker)[..]].concat()];
     seeds.extend(worker.iter().map(|frame| [&[3], &frame.to_bytes()[..]].concat()));
     seeds

@@ -1,0 +1,57 @@
+//! The state that all processes of a server share, as its site has it: the engine, and the seat at the hub.
+
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
+use super::Site;
+use crate::hub::SeatStore;
+use crate::message::Request;
+use crate::shared::{LocalStore, SharedStore};
+
+/// The engine of shared state.
+#[derive(Default)]
+pub(crate) struct SiteShared {
+    /// The memory of this process, made when it is first used.
+    local: OnceLock<Arc<dyn SharedStore>>,
+    /// An engine that other processes have too, in its place.
+    common: RwLock<Option<Arc<dyn SharedStore>>>,
+    /// The seat at the hub, which counts connections of all processes.
+    seat: OnceLock<Arc<SeatStore>>,
+}
+
+impl SiteShared {
+    /// The engine that calls go to.
+    pub(crate) fn store(&self) -> Arc<dyn SharedStore> {
+        let common = self.common.read().unwrap_or_else(PoisonError::into_inner);
+        match &*common {
+            Some(store) => Arc::clone(store),
+            None => Arc::clone(self.local.get_or_init(|| Arc::new(LocalStore::default()))),
+        }
+    }
+
+    /// Has calls go to this engine from now on.
+    pub(crate) fn set_store(&self, store: Arc<dyn SharedStore>) {
+        *self.common.write().unwrap_or_else(PoisonError::into_inner) = Some(store);
+    }
+
+    /// The seat of this process at the hub.
+    pub(crate) fn seat(&self) -> Option<&Arc<SeatStore>> {
+        self.seat.get()
+    }
+
+    /// Takes the seat: its store is the engine, unless there is another one already.
+    pub(crate) fn set_seat(&self, seat: Arc<SeatStore>) {
+        let mut common = self.common.write().unwrap_or_else(PoisonError::into_inner);
+        if common.is_none() {
+            *common = Some(Arc::<SeatStore>::clone(&seat));
+        }
+        // A process takes one seat.
+        let _ = self.seat.set(seat);
+    }
+}
+
+impl Request {
+    /// The engine of the state that all processes of the server share; `None` for a request that was made by hand.
+    pub fn shared_store(&self) -> Option<Arc<dyn SharedStore>> {
+        self.site().map(|site: Arc<Site>| site.shared.store())
+    }
+}
