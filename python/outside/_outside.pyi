@@ -131,6 +131,9 @@ __all__ = [
     "_set_around",
     "_settle",
     "_settle_response",
+    "_shared_begin",
+    "_shared_call",
+    "_shares_nothing",
     "_status_of",
     "_stop_reading_topic",
     "_take_seat",
@@ -801,6 +804,23 @@ class HubChannel:
     def fileno(self) -> int: ...
     def close(self) -> None: ...
 
+def _shared_call(
+    target: OutsideHTTP | Request[Any],
+    action: str,
+    key: str,
+    operands: tuple[Any, int, float | None],
+    timeout: float,
+    /,
+) -> Any: ...
+def _shared_begin(
+    target: OutsideHTTP | Request[Any],
+    action: str,
+    key: str,
+    operands: tuple[Any, int, float | None],
+    future: Any,
+    /,
+) -> tuple[Any] | bool: ...
+def _shares_nothing(target: OutsideHTTP | Request[Any], /) -> bool: ...
 def _release_wakes() -> None: ...
 
 @final

@@ -15,6 +15,7 @@ from ._hosting import mount as _hosting
 
 if TYPE_CHECKING:
     from ._application.session import Signer
+    from ._application.shared import Shared
     from ._input.docs import Documentation
     from .testing import TestClient
 
@@ -98,6 +99,38 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
 
         return register
 
+    @property
+    def shared(self) -> Shared:
+        """Small values and locks that all processes of this server share: `get`, `set`, `add`, `incr`, `delete`, `lock`; for
+        `async def` functions the same names in `shared.aio`."""
+        shared: Shared | None = self.__dict__.get("_shared")
+        if shared is None:
+            from ._application.shared import Shared
+
+            shared = self.__dict__.setdefault("_shared", Shared(self))
+        return shared
+
+    def every(self, period: str | float, *, name: str | None = None) -> Callable[[_C], _C]:
+        """A decorator: called once per period, such as `"30s"`, `"5m"` or `"1d"`, in one process of the server, while it serves.
+
+        The first call comes one period after the start. A call that is still running when the next one is due has no other beside
+        it. `name` is that of the schedule, by default the function's. A function with a parameter gets the number of the tick.
+        """
+        from ._application.every import Schedules, seconds_of
+        from ._handlers.limits import here
+
+        seconds = seconds_of(period, here())
+
+        def register(function: _C) -> _C:
+            schedules = self.__dict__.get("_schedules")
+            if schedules is None:
+                schedules = self.__dict__["_schedules"] = Schedules()
+            schedules.add(function, seconds, name)
+            self._arrange(function)
+            return function
+
+        return register
+
     def background(self, function: Callable[..., Any], /, *arguments: Any) -> None:
         """Calls a function, plain or `async def`, beside requests, in a pool of its own: `config["max_background"]` run at one moment.
 
@@ -113,6 +146,12 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
         # A supervisor hears it in the engine's place: of those too that have got hold of this method before.
         ends: Callable[..., None] = self.__dict__.get("terminate", super().terminate)
         ends(signum, stackframe)
+
+    def _retire(self) -> None:
+        # The ticks belong to the version of the program that takes over.
+        if schedules := self.__dict__.get("_schedules"):
+            schedules.stop()
+        super()._retire()  # type: ignore[misc]
 
     def remove_route(self, route: str, host: str | None = None) -> None:
         """Takes effect for the next request. An unknown route is a `KeyError`."""
@@ -262,8 +301,12 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
             listeners.begin(self)
         for function in self._startup:
             self._run(function)
+        if schedules := self.__dict__.get("_schedules"):
+            schedules.begin(self)
 
     def _run_shutdown(self) -> None:
+        if schedules := self.__dict__.get("_schedules"):
+            schedules.end(self.config["termination_timeout"])
         if background := self.__dict__.pop("_background", None):
             background.end(self.config["termination_timeout"])
         for function in reversed(self._shutdown):

@@ -16,12 +16,16 @@ from support.wire import Wire, fetch, request_bytes
 class TopicServer(Script):
     """`topics_app.py` with these settings."""
 
+    program = "topics_app.py"
+    # The command before the program; `None`: Python's.
+    launcher: list[str] | None = None
+
     def __init__(self, folder: Path, /, **settings: object) -> None:
         self.heard: list[str] = []
         self.settings = folder / "settings.json"
         self.settings.write_text(json.dumps(settings))
         self.processes = int(settings.get("processes", 2))
-        super().__init__(str(PROGRAMS / "topics_app.py"), str(self.settings))
+        super().__init__(str(PROGRAMS / self.program), str(self.settings), program=self.launcher)
 
     def read_line(self) -> str:
         line = super().read_line()

@@ -178,3 +178,35 @@ def read(table: FormFile) -> list[str]:
         json.load(table)
         zipfile.ZipFile(table.file)
         return [name for name, *_ in csv.reader(io.TextIOWrapper(table, "utf-8"))]
+
+
+# State that all processes share.
+
+
+@server.get("/count")
+def count() -> str:
+    server.shared.set("a", {"b": 1}, ttl=60)
+    server.shared.set(5, 1)  # type: ignore[arg-type]
+    with server.shared.lock("l", ttl=30, wait=5) as lock:
+        assert_type(lock.token, int)
+    assert_type(server.shared.add("a", b"x"), bool)
+    return str(server.shared.incr("visits"))
+
+
+@server.get("/count/async")
+async def count_async() -> str:
+    async with server.shared.aio.lock("l", ttl=30) as lock:
+        assert_type(lock.token, int)
+    assert_type(await server.shared.aio.delete("a"), bool)
+    return str(await server.shared.aio.incr("visits", by=5))
+
+
+@server.every("1m")
+def each_minute(tick: int) -> None: ...
+
+
+@server.every(90, name="slow")
+async def each_ninety_seconds() -> None: ...
+
+
+server.limit("5/m", name="sign-in", fields=False, dry_run=True)

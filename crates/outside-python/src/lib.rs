@@ -83,6 +83,8 @@ mod _outside {
     #[pymodule_export]
     use crate::server::settings::_check_cors;
     #[pymodule_export]
+    use crate::server::shared::{_shared_begin, _shared_call, _shares_nothing};
+    #[pymodule_export]
     use crate::server::topics::{_count_subscriber, _read_missed, _read_topic, _stop_reading_topic};
     #[pymodule_export]
     use crate::websocket::connection::WebSocketConnection;

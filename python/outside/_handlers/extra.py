@@ -10,6 +10,12 @@ def add_header(request: Request, name: str, value: str) -> None:
     request.__dict__.setdefault(_NAME, {})[name] = value
 
 
+def add_headers(request: Request, fields: dict[str, str]) -> None:
+    """The same for several fields."""
+    if fields:
+        request.__dict__.setdefault(_NAME, {}).update(fields)
+
+
 def add_to(request: Request, response: Response) -> None:
     """Adds these fields."""
     fields = request.__dict__.get(_NAME)

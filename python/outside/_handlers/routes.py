@@ -156,16 +156,27 @@ class Registry:
 
         return register
 
-    def limit(self, rate: str, burst: int | None = None, by: Callable[[Request], object] | None = None) -> Limit:
-        """A decorator below that of a route: each client may send this many requests, such as `"20/s"`, `"5/m"` or `"100/10s"`;
-        others get 429 with Retry-After.
+    def limit(
+        self,
+        rate: str,
+        burst: int | None = None,
+        by: Callable[[Request], object] | None = None,
+        *,
+        name: str | None = None,
+        fields: bool = True,
+        dry_run: bool = False,
+    ) -> Limit:
+        """A decorator below that of a route: each client may send this many requests, such as `"20/s"`, `"5/m"` or `"100/10s"`, to all
+        processes together; others get 429 with Retry-After.
 
         `burst` is how many may come at once (the number in the rate). `by` is a function of (request) that gives the key that is
-        counted, in place of the client's address, or `None` for requests that are not counted. Each process counts for itself.
+        counted, in place of the client's address, or `None` for requests that are not counted. Limits of one `name` count
+        together. `fields`: whether answers say the state of the limit, in `RateLimit` and `RateLimit-Policy`. `dry_run`: whether
+        the log tells of requests in place of refusing them.
         """
         from .limits import Limit, here
 
-        made = Limit(rate, burst, by, origin=here())
+        made = Limit(rate, burst, by, name=name, fields=fields, dry_run=dry_run, origin=here())
         self._add_fields()
         return made
 
@@ -313,10 +324,10 @@ class Routes(Registry):
         self._parents: list[tuple[Registry, str]] = []
         self._begin(Hooks())
         if limit is not None:
-            from .limits import Limit
+            from .limits import Limit, here
 
             self._add_fields()
-            self.before_request((limit if isinstance(limit, Limit) else Limit(limit)).check)
+            self.before_request((limit if isinstance(limit, Limit) else Limit(limit, origin=here())).guard)
 
     def _prefix(self) -> str:
         return self.prefix

@@ -19,6 +19,7 @@ pub(crate) mod routes;
 pub(crate) mod running;
 pub(crate) mod serving;
 pub(crate) mod settings;
+pub(crate) mod shared;
 pub(crate) mod signals;
 pub(crate) mod state;
 pub(crate) mod terminations;
