@@ -264,7 +264,7 @@ def test_passwords_and_rights(start, broker):
             control.execute_command("ACL", "SETUSER", "app", "+publish")
             server.wait_for("back after")
         assert server.stop() == 0
-        text = heard + server.output + "".join(server.heard)
+        text = "\n".join([heard, server.output, *server.heard])
         assert "hush-hush" not in text
         lines = [line for line in text.splitlines() if reason in line]
         assert len(set(lines)) == 1
@@ -308,7 +308,7 @@ def test_a_false_broker(start, broker):
     settle([server], [follower], "after")
     assert memory_peak(server.process.pid) < 256 << 20
     assert server.stop() == 0
-    text = server.before_url + server.output + "".join(server.heard)
+    text = "\n".join([server.before_url, server.output, *server.heard])
     assert "hush-hush" not in text
     assert "it is no Redis, or something is between" in text
     assert len([line for line in text.splitlines() if line.startswith("bus ")]) <= 8

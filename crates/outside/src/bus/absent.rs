@@ -9,14 +9,15 @@ use tokio::task::AbortHandle;
 use crate::config::BusAddress;
 use crate::hub::KeepRules;
 use crate::log::Log;
+use crate::shared::SharedStore;
 use crate::websocket::Topics;
 
-pub(crate) fn start(
-    _: &BusAddress,
-    _: &KeepRules,
-    _: &Arc<Topics>,
-    _: &Arc<Log>,
-    _: &Handle,
-) -> io::Result<Vec<AbortHandle>> {
+/// A broker that is used.
+pub(crate) struct Started {
+    pub(crate) tasks: Vec<AbortHandle>,
+    pub(crate) store: Arc<dyn SharedStore>,
+}
+
+pub(crate) fn start(_: &BusAddress, _: &KeepRules, _: &Arc<Topics>, _: &Arc<Log>, _: &Handle) -> io::Result<Started> {
     Err(io::Error::other("this program was built without the feature `bus`"))
 }

@@ -5,6 +5,7 @@ use super::carrier::BrokerBus;
 use super::engine::{Answer, KeptFrames};
 use super::gaps::GapReach;
 use super::line::{Expected, Line, channel_of_process, topic_of};
+use super::operations::is_of_operation;
 use super::questions::Replay;
 use crate::hub::{Frame, FrameKind, decode};
 use crate::websocket::{Delivery, MessageId, Topics};
@@ -96,7 +97,9 @@ impl BrokerBus {
     /// There was no command to answer, or the connection has to begin again.
     pub(super) fn handle_answer(&self, topics: &Topics, answer: &Answer<'_>) -> Result<Option<Complaint>, LineFault> {
         let expected = self.take_expected()?;
-        if let Answer::Refused { code, text } = answer {
+        if let Answer::Refused { code, text } = answer
+            && !is_of_operation(&expected, self.lock().line.as_ref(), code, text)
+        {
             return self.handle_refusal(topics, expected, code, text).map(Some);
         }
         match (expected, answer) {
@@ -110,6 +113,7 @@ impl BrokerBus {
                 self.lock().questions.settle_receivers(ticket, *count);
                 self.answered.notify_all();
             }
+            (Expected::Operation { ticket }, answer) => self.handle_outcome(ticket, answer),
             (Expected::Replay { ticket }, answer) => {
                 let replay = self.lock().questions.take_replay(ticket);
                 if let Some(replay) = replay {
@@ -149,6 +153,12 @@ impl BrokerBus {
             Expected::Count { ticket } => {
                 state.questions.refuse(ticket);
                 "a question"
+            }
+            Expected::Operation { ticket } => {
+                drop(state);
+                self.handle_outcome(ticket, &Answer::Refused { code, text });
+                state = self.lock();
+                "an operation on shared state"
             }
             Expected::Replay { ticket } => {
                 replay = state.questions.take_replay(ticket);

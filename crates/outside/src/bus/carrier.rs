@@ -14,8 +14,10 @@ use super::connection::Waker;
 use super::engine::Engine;
 use super::gaps::{GapReach, Gaps};
 use super::line::{Expected, Line, channel_of_all};
+use super::operations::Operations;
 use super::questions::{Questions, Replay, Reply};
 use crate::hub::{Frame, FrameKind, KeepRules, MAX_PAYLOAD, MAX_TOPIC, machine, random};
+use crate::shared::StoreError;
 use crate::websocket::{Bus, BusError, Joining, Message, MessageId, TopicInterest, Topics};
 
 /// Topics that go by a broker.
@@ -37,6 +39,7 @@ pub(super) struct State {
     rules: KeepRules,
     pub(super) gaps: Gaps,
     pub(super) questions: Questions,
+    pub(super) operations: Operations,
     /// The number of this process, which no other one has, and the number of its last message.
     pub(super) origin: u64,
     number: u64,
@@ -67,6 +70,7 @@ impl BrokerBus {
             rules: KeepRules::default(),
             gaps: Gaps::default(),
             questions: Questions::default(),
+            operations: Operations::default(),
             origin: random().max(1),
             number: 0,
             dropped: 0,
@@ -88,7 +92,7 @@ impl BrokerBus {
     }
 
     /// Lets go of the state, and wakes the thread of the connection if it has something to send.
-    fn release(&self, mut state: MutexGuard<'_, State>) {
+    pub(super) fn release(&self, mut state: MutexGuard<'_, State>) {
         let wakes = state.is_asleep && state.line.as_ref().is_some_and(Line::has_commands);
         if wakes {
             state.is_asleep = false;
@@ -351,9 +355,10 @@ impl BrokerBus {
                 state.gaps.note(&topic, GapReach::OtherProcesses);
             }
         }
-        let replays = state.questions.fail();
+        let (replays, operations) = (state.questions.fail(), state.operations.fail());
         drop(state);
         self.answered.notify_all();
+        operations.into_iter().for_each(|on_outcome| on_outcome(Err(StoreError::Away)));
         if let Some(topics) = topics {
             topics.leave(leaving);
             for Replay { topic, after, joining } in replays {

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use crate::hub::Keep;
+use crate::shared::{Operation, Outcome};
 use crate::websocket::MessageId;
 
 /// The commands and answers of one kind of broker.
@@ -30,6 +31,15 @@ pub(super) trait Engine: Send + Sync {
 
     /// Asks for the kept frames of this name after a position. One answer: [`Answer::Kept`].
     fn replay(&self, name: &str, after: MessageId, out: &mut Vec<u8>);
+
+    /// Does an operation on shared state for the process of this number. One answer: [`Answer::Outcome`], or a refusal.
+    fn operate(&self, operation: &Operation<'_>, owner: u64, out: &mut Vec<u8>);
+
+    /// The outcome of an operation that was refused with this code and text; `None`: not for the operation's sake.
+    fn refusal(&self, code: &str, text: &str) -> Option<Outcome>;
+
+    /// Notes that the process of this number is alive. One answer.
+    fn stay_alive(&self, owner: u64, out: &mut Vec<u8>);
 
     /// Asks for a sign of life. One answer.
     fn ping(&self, out: &mut Vec<u8>);
@@ -94,6 +104,7 @@ pub(super) enum Answer<'a> {
     Receivers(u64),
     Id(MessageId),
     Kept(KeptFrames<'a>),
+    Outcome(Outcome),
     Facts(BrokerFacts),
     Refused {
         code: &'a str,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::engine::{Engine, KeptPublication};
 use crate::hub::{Frame, KeepRules};
+use crate::shared::Operation;
 use crate::websocket::{Admission, MessageId, Topics};
 
 /// Bytes that wait to be sent at most.
@@ -23,6 +24,8 @@ pub(super) enum Expected {
     Publication { topic: Arc<str>, ticket: u64 },
     /// The question about subscribers under this ticket.
     Count { ticket: u64 },
+    /// The operation on shared state under this ticket.
+    Operation { ticket: u64 },
     /// The question about missed messages under this ticket.
     Replay { ticket: u64 },
 }
@@ -105,6 +108,14 @@ impl Line {
     /// Asks for nothing, under the ticket of a replay: the answer comes behind those of commands before it.
     pub(super) fn replay_nothing(&mut self, ticket: u64) {
         self.command(Expected::Replay { ticket }, None, |line, out| line.engine.ping(out));
+    }
+
+    pub(super) fn operate(&mut self, operation: &Operation<'_>, owner: u64, ticket: u64) {
+        self.command(Expected::Operation { ticket }, None, |line, out| line.engine.operate(operation, owner, out));
+    }
+
+    pub(super) fn stay_alive(&mut self, owner: u64) {
+        self.command(Expected::Anything, None, |line, out| line.engine.stay_alive(owner, out));
     }
 
     pub(super) fn ping(&mut self) {

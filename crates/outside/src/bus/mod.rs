@@ -7,6 +7,8 @@
 //! (`carrier`, `gaps`). An `Engine` knows the commands and answers of one kind of broker as bytes, and nothing else:
 //! Redis and Valkey are one (`redis`), NATS would be another.
 //!
+//! Shared state is in the broker too (`operations`): each operation is a command on the same connection.
+//!
 //! A message has one way, by the broker or within the machine, and is never sent again: one whose fate is not known when
 //! the connection is lost is a gap.
 
@@ -18,8 +20,10 @@ mod engine;
 mod gaps;
 mod handshake;
 mod line;
+mod operations;
 mod questions;
 mod redis;
+mod redis_operations;
 mod reports;
 mod resp;
 mod scripts;
@@ -37,12 +41,22 @@ use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
 use carrier::BrokerBus;
+use operations::BrokerStore;
 use thread::Service;
 
 use crate::config::BusAddress;
 use crate::hub::KeepRules;
 use crate::log::Log;
+use crate::shared::SharedStore;
 use crate::websocket::Topics;
+
+/// A broker that is used.
+pub(crate) struct Started {
+    /// The end of these is the end of its use.
+    pub(crate) tasks: Vec<AbortHandle>,
+    /// Shared state in the broker.
+    pub(crate) store: Arc<dyn SharedStore>,
+}
 
 /// Has topics go by the broker at this address from now on, until the tasks that are returned are aborted. Waits for the
 /// first connection, but not for long.
@@ -55,8 +69,9 @@ pub(crate) fn start(
     topics: &Arc<Topics>,
     log: &Arc<Log>,
     runtime: &Handle,
-) -> io::Result<Vec<AbortHandle>> {
-    let Some(machine) = topics.need_machine_bus().cloned() else { return Ok(Vec::new()) };
+) -> io::Result<Started> {
+    let machine = topics.need_machine_bus().cloned();
+    let machine = machine.ok_or_else(|| io::Error::other("the topics of this server have no bus"))?;
     let known = topics.broker().and_then(|bus| Arc::clone(bus).as_any()?.downcast::<BrokerBus>().ok());
     let bus = match known {
         Some(bus) => bus,
@@ -66,5 +81,7 @@ pub(crate) fn start(
             bus
         }
     };
-    Service::start(address, rules, bus, topics, log, runtime)
+    let store = Arc::new(BrokerStore::new(Arc::clone(&bus)));
+    let tasks = Service::start(address, rules, bus, topics, log, runtime)?;
+    Ok(Started { tasks, store })
 }

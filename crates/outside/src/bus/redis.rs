@@ -9,10 +9,12 @@ use std::io::{self, Read};
 use redis::{Cmd, Parser, PushKind, Value, cmd};
 
 use super::engine::*;
+use super::redis_operations::{self, ALIVE, alive_key, outcome_of};
 use super::resp::RespBounds;
 use super::scripts::{self, Script};
 use crate::config::BusAddress;
 use crate::hub::MAX_PAYLOAD;
+use crate::shared::{Operation, Outcome};
 use crate::websocket::MessageId;
 
 /// Seconds after which the broker forgets the kept messages of a topic without new ones.
@@ -28,12 +30,13 @@ pub(super) struct RedisEngine {
     address: BusAddress,
     publish: Script,
     replay: Script,
+    operate: Script,
 }
 
 impl RedisEngine {
     pub(super) fn new(address: &BusAddress) -> Self {
-        let (publish, replay) = (Script::new(scripts::PUBLISH), Script::new(scripts::REPLAY));
-        Self { address: address.clone(), publish, replay }
+        let [publish, replay, operate] = [scripts::PUBLISH, scripts::REPLAY, scripts::OPERATE].map(Script::new);
+        Self { address: address.clone(), publish, replay, operate }
     }
 
     /// The two keys of a name: braces have a cluster keep both on one node.
@@ -62,7 +65,7 @@ impl Engine for RedisEngine {
         if self.address.database != 0 {
             add(cmd("SELECT").arg(self.address.database), BeginAnswer::Needed);
         }
-        for script in [&self.publish, &self.replay] {
+        for script in [&self.publish, &self.replay, &self.operate] {
             add(cmd("SCRIPT").arg("LOAD").arg(script.source), BeginAnswer::Needed);
         }
         for section in ["server", "stats"] {
@@ -96,6 +99,19 @@ impl Engine for RedisEngine {
         let mut command = cmd("EVALSHA");
         command.arg(&self.replay.sha).arg(2).arg(&self.keys(name));
         command.arg(&after.epoch.to_le_bytes()[..]).arg(after.number).arg(MAX_PAYLOAD).write_packed_command(out);
+    }
+
+    fn operate(&self, operation: &Operation<'_>, owner: u64, out: &mut Vec<u8>) {
+        redis_operations::command(&self.address.prefix, &self.operate.sha, operation, owner).write_packed_command(out);
+    }
+
+    fn refusal(&self, code: &str, text: &str) -> Option<Outcome> {
+        redis_operations::refusal_of(code, text)
+    }
+
+    fn stay_alive(&self, owner: u64, out: &mut Vec<u8>) {
+        let key = alive_key(&self.address.prefix, &format!("{owner:x}"));
+        cmd("SET").arg(key).arg("").arg("PX").arg(ALIVE).write_packed_command(out);
     }
 
     fn ping(&self, out: &mut Vec<u8>) {
@@ -163,7 +179,7 @@ fn answer(value: &Value) -> Answer<'_> {
                 let count = u64::try_from(*count).unwrap_or(0);
                 Answer::Kept(KeptFrames { last: position(epoch, *number), count, frames })
             }
-            _ => Answer::Unknown,
+            values => outcome_of(values).map_or(Answer::Unknown, Answer::Outcome),
         },
         Value::BulkString(bytes) => std::str::from_utf8(bytes).map_or(Answer::Unknown, text_answer),
         Value::VerbatimString { text, .. } => text_answer(text),

@@ -76,3 +76,84 @@ local count = #frames
 for at = 1, math.floor(count / 2) do frames[at], frames[count + 1 - at] = frames[count + 1 - at], frames[at] end
 return {epoch, last, count, table.concat(frames)}
 ";
+
+/// Does an operation on shared state. Times are in microseconds of the broker's clock, from the base on, so that a double has
+/// parts of them. Arguments: operation, owner, then those of the operation.
+pub(super) const OPERATE: &str = r"
+local key, action, owner = KEYS[1], ARGV[1], ARGV[2]
+local function now()
+  local time = redis.call('TIME')
+  return (tonumber(time[1]) - 1780000000) * 1000000 + tonumber(time[2])
+end
+local function number(value) return string.format('%.3f', value) end
+local function flag(value) return {'o', 'f', value and 1 or 0} end
+if action == 'get' then
+  local value = redis.call('GET', key)
+  if not value then return {'o', 'n'} end
+  return {'o', 'v', value}
+elseif action == 'set' then
+  if ARGV[4] ~= '0' then
+    if ARGV[5] == '1' then return flag(redis.call('SET', key, ARGV[3], 'PX', ARGV[4], 'NX')) end
+    return flag(redis.call('SET', key, ARGV[3], 'PX', ARGV[4]))
+  end
+  if ARGV[5] == '1' then return flag(redis.call('SET', key, ARGV[3], 'NX')) end
+  return flag(redis.call('SET', key, ARGV[3]))
+elseif action == 'add' then
+  local is_new = redis.call('EXISTS', key) == 0
+  redis.call('INCRBY', key, ARGV[3])
+  if is_new and ARGV[4] ~= '0' then redis.call('PEXPIRE', key, ARGV[4]) end
+  return {'o', 'i', redis.call('GET', key)}
+elseif action == 'delete' then
+  return flag(redis.call('DEL', key) == 1)
+elseif action == 'admit' then
+  local at, interval, tolerance = now(), tonumber(ARGV[3]), tonumber(ARGV[4])
+  local due = math.max(tonumber(redis.call('GET', key) or '0'), at)
+  -- A clock that was set back would refuse for as long.
+  due = math.min(due, at + tolerance + interval)
+  local latest, next, admitted = at + tolerance, due, 0
+  if due <= latest then
+    admitted, next = 1, due + interval
+    redis.call('SET', key, number(next), 'PX', math.ceil((next - at) / 1000) + 1)
+  end
+  local left = 0
+  if latest >= next then left = math.floor((latest - next) / interval) + 1 end
+  return {'o', 'a', admitted, left, number(math.max(next - latest, 0)), number(next - at), number(at)}
+elseif action == 'lock' then
+  local left = redis.call('PTTL', key)
+  if left > 0 then return {'o', 'h', left} end
+  local token = math.max(redis.call('INCR', KEYS[2]), now())
+  redis.call('SET', KEYS[2], string.format('%.0f', token))
+  redis.call('SET', key, string.format('%.0f', token), 'PX', ARGV[3])
+  return {'o', 'l', string.format('%.0f', token)}
+elseif action == 'renew' then
+  if redis.call('GET', key) ~= ARGV[3] then return flag(false) end
+  return flag(redis.call('PEXPIRE', key, ARGV[4]) == 1)
+elseif action == 'unlock' then
+  if redis.call('GET', key) ~= ARGV[3] then return flag(false) end
+  return flag(redis.call('DEL', key) == 1)
+elseif action == 'tick' then
+  local at, period = now(), tonumber(ARGV[3])
+  local known = redis.call('HMGET', key, 'period', 'begun', 'last', 'runner', 'seen')
+  local begun, last, runner = tonumber(known[2] or ''), tonumber(known[3] or '0'), known[4]
+  local seen = tonumber(known[5] or '0')
+  -- A clock that was set back takes the schedule along.
+  if begun and at < seen then begun = begun - (seen - at) end
+  if runner == '' then runner = false end
+  if known[1] ~= ARGV[3] or not begun then
+    begun, last, runner = at, 0, false
+    redis.call('HSET', key, 'period', ARGV[3])
+  end
+  if runner and runner ~= owner and redis.call('EXISTS', KEYS[2] .. runner) == 0 then runner = false end
+  if runner == owner then runner = false end
+  local tick, given = math.floor((at - begun) / period), 0
+  if ARGV[4] == '0' and tick > last and not runner then
+    given, last, runner = 1, tick, owner
+    redis.call('SET', KEYS[2] .. owner, '', 'PX', ARGV[5])
+  end
+  redis.call('HSET', key, 'begun', string.format('%.0f', begun), 'seen', string.format('%.0f', at))
+  redis.call('HSET', key, 'last', string.format('%.0f', last), 'runner', runner or '')
+  redis.call('PEXPIRE', key, string.format('%.0f', math.max(period * 10 / 1000, 86400000)))
+  return {'o', 't', given, string.format('%.0f', last), number(period - (at - begun) % period)}
+end
+return redis.error_reply('ERR unknown operation')
+";

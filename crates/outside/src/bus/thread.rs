@@ -40,6 +40,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Pause while subscribers of this process take messages more slowly than they come.
 const HOLD: Duration = Duration::from_millis(1);
+/// Interval at which others are told that this process is alive, if they wait for one of its ticks.
+const ALIVE_EVERY: Duration = Duration::from_secs(3);
 /// Time at the end of a server for bytes that wait to be sent.
 const LAST: Duration = Duration::from_millis(200);
 /// Bytes that are read at once, and reads before commands are sent again.
@@ -59,6 +61,8 @@ pub(super) struct Service {
     facts: BrokerFacts,
     /// When the broker went away, if it is.
     away_since: Option<Instant>,
+    /// When others were last told that this process is alive.
+    alive: Instant,
     scratch: Vec<u8>,
 }
 
@@ -104,6 +108,7 @@ impl Service {
             thread,
             facts: BrokerFacts::default(),
             away_since: None,
+            alive: Instant::now(),
             scratch: vec![0; MAX_READ],
         };
         std::thread::Builder::new().name("outside-bus".into()).spawn(move || service.run())?;
@@ -199,6 +204,11 @@ impl Service {
                 }
             }
             // A subscriber that does not keep up makes the broker wait, which cuts the connection at its own bound.
+            if now - self.alive >= ALIVE_EVERY {
+                self.alive = now;
+                self.bus.stay_alive();
+                continue;
+            }
             let holds = topics.has_much_to_hand_out(self.bus.counted());
             if holds {
                 heard = now;

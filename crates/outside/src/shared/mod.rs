@@ -55,6 +55,8 @@ pub enum StoreError {
     TimedOut,
     /// The other end is gone.
     Ended,
+    /// The broker is away.
+    Away,
 }
 
 impl fmt::Display for StoreError {
@@ -62,6 +64,9 @@ impl fmt::Display for StoreError {
         f.write_str(match self {
             Self::TimedOut => {
                 "the store of shared state has not answered in time; the call may have had its effect or not"
+            }
+            Self::Away => {
+                "the broker of config[\"bus\"], which has the shared state, is away; the call may have had its effect or not"
             }
             Self::Ended => "the store of shared state is gone, because the server ends",
         })
