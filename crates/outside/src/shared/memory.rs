@@ -27,7 +27,7 @@ const USUAL_BOUND: usize = 64 << 20;
 /// Values, rates, locks and schedules.
 #[derive(Debug)]
 pub struct MemoryStore {
-    values: HashMap<Arc<str>, Entry>,
+    values: HashMap<Arc<str>, StoredValue>,
     expiries: BTreeSet<(Duration, Arc<str>)>,
     bytes: usize,
     bound: usize,
@@ -38,7 +38,7 @@ pub struct MemoryStore {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct StoredValue {
     value: SharedValue,
     until: Option<Duration>,
 }
@@ -147,7 +147,7 @@ impl MemoryStore {
         self.rates.len()
     }
 
-    fn live(&self, key: &str, now: Duration) -> Option<&Entry> {
+    fn live(&self, key: &str, now: Duration) -> Option<&StoredValue> {
         self.values.get(key).filter(|entry| entry.until.is_none_or(|until| until > now))
     }
 
@@ -170,13 +170,13 @@ impl MemoryStore {
         if let Some(until) = until {
             self.expiries.insert((until, Arc::clone(&key)));
         }
-        self.values.insert(key, Entry { value, until });
+        self.values.insert(key, StoredValue { value, until });
         self.bytes += cost;
         Outcome::Flag(true)
     }
 
     fn increment(&mut self, key: &str, by: i64, until: Option<Duration>, now: Duration) -> Outcome {
-        let Some(Entry { value, .. }) = self.live(key, now) else {
+        let Some(StoredValue { value, .. }) = self.live(key, now) else {
             return match self.set(key, SharedValue::Integer(by), until, now) {
                 Outcome::Flag(_) => Outcome::Number(by),
                 refused => refused,

@@ -134,7 +134,7 @@ pub enum Outcome {
     /// The sum.
     Number(i64),
     /// Whether a request may pass.
-    Admission(Admission),
+    Admission(RateVerdict),
     /// The lock is taken. Tokens grow with each lock that is taken: a resource that remembers the highest one refuses
     /// a process which has lost its lock without having noticed.
     Locked(u64),
@@ -148,7 +148,7 @@ pub enum Outcome {
 
 /// Whether a request may pass, and how many more. The times count from the moment at which the store has decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Admission {
+pub struct RateVerdict {
     /// Whether it may.
     pub is_admitted: bool,
     /// Requests that may pass at once after this one.

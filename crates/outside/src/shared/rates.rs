@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher as _, BuildHasherDefault, Hasher, RandomState};
 use std::time::Duration;
 
-use super::operation::{Admission, Rate};
+use super::operation::{Rate, RateVerdict};
 
 /// Keys of one generation: as many as a table of 2^20 places holds before it grows, which takes 17 MiB.
 pub const GENERATION: usize = (1 << 20) / 8 * 7;
@@ -64,7 +64,7 @@ impl Hasher for KeyHash {
 
 impl Rates {
     /// Counts one request of this key at this moment, unless the rate is exceeded.
-    pub(super) fn admit(&mut self, key: &str, rate: Rate, now: Duration) -> Admission {
+    pub(super) fn admit(&mut self, key: &str, rate: Rate, now: Duration) -> RateVerdict {
         let at = now;
         let now = nanoseconds(now);
         self.young.forget_if_past(now);
@@ -82,7 +82,7 @@ impl Rates {
             self.young.set(key, next);
         }
         let interval = rate.interval.max(1);
-        Admission {
+        RateVerdict {
             is_admitted,
             remaining: latest.checked_sub(next).map_or(0, |left| left / interval + 1),
             retry: Duration::from_nanos(next.saturating_sub(latest)),

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::operation::{Action, Admission, Operation, Outcome, Rate, SharedRefusal, SharedValue, Tick};
+use super::operation::{Action, Operation, Outcome, Rate, RateVerdict, SharedRefusal, SharedValue, Tick};
 
 /// The bytes are no operation, or no outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,7 +139,7 @@ pub fn decode_outcome(bytes: &[u8]) -> Result<Outcome, WireError> {
         2 => Outcome::Value(Some(rest.value()?)),
         3 => Outcome::Flag(rest.flag()?),
         4 => Outcome::Number(rest.number()?.cast_signed()),
-        5 => Outcome::Admission(Admission {
+        5 => Outcome::Admission(RateVerdict {
             is_admitted: rest.flag()?,
             remaining: rest.number()?,
             retry: rest.time()?,
@@ -294,7 +294,7 @@ mod tests {
     #[test]
     fn outcomes_survive_the_way() {
         let time = Duration::from_millis(1234);
-        let admission = Admission { is_admitted: true, remaining: 3, retry: time, reset: time, at: time };
+        let admission = RateVerdict { is_admitted: true, remaining: 3, retry: time, reset: time, at: time };
         let mut outcomes: Vec<_> = values().into_iter().map(|value| Outcome::Value(Some(value))).collect();
         outcomes.extend([
             Outcome::Value(None),
