@@ -174,7 +174,9 @@ fn from_value(py: Python<'_>, value: SharedValue) -> PyResult<Bound<'_, PyAny>> 
 fn to_python<'py>(py: Python<'py>, key: &str, outcome: Result<Outcome, StoreError>) -> PyResult<Bound<'py, PyAny>> {
     let outcome = match outcome {
         Ok(outcome) => outcome,
-        Err(error @ (StoreError::TimedOut | StoreError::Away)) => return Err(PyTimeoutError::new_err(error.to_string())),
+        Err(error @ (StoreError::TimedOut | StoreError::Away)) => {
+            return Err(PyTimeoutError::new_err(error.to_string()));
+        }
         Err(error @ StoreError::Ended) => return Err(PyRuntimeError::new_err(error.to_string())),
     };
     Ok(match outcome {
