@@ -14,7 +14,7 @@ use super::connection::Waker;
 use super::engine::Engine;
 use super::gaps::{GapReach, Gaps};
 use super::line::{Expected, Line, channel_of_all};
-use super::operations::Operations;
+use super::pending::Operations;
 use super::questions::{Questions, Replay, Reply};
 use crate::hub::{Frame, FrameKind, KeepRules, MAX_PAYLOAD, MAX_TOPIC, machine, random};
 use crate::shared::StoreError;

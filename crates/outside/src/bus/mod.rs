@@ -21,6 +21,7 @@ mod gaps;
 mod handshake;
 mod line;
 mod operations;
+mod pending;
 mod questions;
 mod redis;
 mod redis_operations;

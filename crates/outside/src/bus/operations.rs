@@ -3,7 +3,6 @@
 //!
 //! While the broker is away there is no store: an operation fails, and is not done on this machine alone.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
@@ -11,12 +10,7 @@ use std::time::Duration;
 use super::carrier::BrokerBus;
 use super::engine::Answer;
 use super::line::{Expected, Line};
-use crate::shared::{
-    Action, MAX_KEY, MAX_VALUE, OnOutcome, Operation, Outcome, SharedRefusal, SharedStore, StoreError,
-};
-
-/// Operations whose outcomes are outstanding at most.
-const MAX_OPERATIONS: usize = 65_536;
+use crate::shared::{MAX_KEY, MAX_VALUE, OnOutcome, Operation, Outcome, SharedRefusal, SharedStore, StoreError};
 
 /// The store of a broker, as a process reaches it.
 pub(crate) struct BrokerStore(Arc<BrokerBus>);
@@ -47,43 +41,6 @@ impl SharedStore for BrokerStore {
     }
 }
 
-/// The operations whose outcomes have not come.
-#[derive(Default)]
-pub(super) struct Operations {
-    last: u64,
-    waiting: HashMap<u64, PendingOperation>,
-    /// Schedules whose last tick this process has.
-    ticks: HashMap<Box<str>, ()>,
-}
-
-struct PendingOperation {
-    /// The schedule that a tick is asked of.
-    schedule: Option<Box<str>>,
-    on_outcome: OnOutcome,
-}
-
-impl Operations {
-    /// Whether this process has a tick, so that others have to know that it is alive.
-    pub(super) fn has_ticks(&self) -> bool {
-        !self.ticks.is_empty()
-    }
-
-    /// The functions that wait for outcomes which will not come.
-    pub(super) fn fail(&mut self) -> Vec<OnOutcome> {
-        std::mem::take(&mut self.waiting).into_values().map(|pending| pending.on_outcome).collect()
-    }
-
-    fn take(&mut self, ticket: u64, outcome: Option<&Outcome>) -> Option<OnOutcome> {
-        let PendingOperation { schedule, on_outcome } = self.waiting.remove(&ticket)?;
-        if let (Some(schedule), Some(Outcome::Tick(tick))) = (schedule, outcome)
-            && tick.is_given
-        {
-            self.ticks.insert(schedule, ());
-        }
-        Some(on_outcome)
-    }
-}
-
 impl BrokerBus {
     fn operate(&self, operation: &Operation<'_>, on_outcome: OnOutcome) {
         let mut state = self.lock();
@@ -92,18 +49,11 @@ impl BrokerBus {
             drop(state);
             return on_outcome(Err(StoreError::Away));
         };
-        if state_now.operations.waiting.len() >= MAX_OPERATIONS || !line.has_room() {
+        if state_now.operations.are_many() || !line.has_room() {
             drop(state);
             return on_outcome(Ok(Outcome::Refused(SharedRefusal::Busy)));
         }
-        let schedule = matches!(operation.action, Action::Tick { .. }).then(|| Box::from(operation.key));
-        if let Some(schedule) = &schedule {
-            // Each question about a schedule is the end of the tick before.
-            state_now.operations.ticks.remove(schedule);
-        }
-        state_now.operations.last += 1;
-        let ticket = state_now.operations.last;
-        state_now.operations.waiting.insert(ticket, PendingOperation { schedule, on_outcome });
+        let ticket = state_now.operations.add(operation, on_outcome);
         line.operate(operation, state_now.origin, ticket);
         self.release(state);
     }
