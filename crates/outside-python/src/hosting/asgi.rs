@@ -21,6 +21,7 @@ use crate::hosting::asgi_call::{AsgiCall, HttpCall};
 use crate::hosting::asgi_event::is_disconnected;
 use crate::hosting::asgi_scope::{Protocol, Templates, asks_for_websocket};
 use crate::hosting::asgi_socket::{AsgiSocket, Sessions, SocketCall};
+use crate::hosting::logged_call::LoggedCall;
 use crate::logging::log_exception;
 use crate::support::lock;
 
@@ -202,11 +203,12 @@ impl LoopFunction for HostedApp {
         let py = list.py();
         if asks_for_websocket(&request) {
             let call = SocketCall::new(self.websocket(), Arc::clone(&request), reply);
-            let object = Bound::new(py, AsgiSocket(Arc::clone(&call)))?.into_any();
+            let object =
+                Bound::new(py, LoggedCall::of(&request).add_subclass(AsgiSocket(Arc::clone(&call))))?.into_any();
             self.start(&object, ticket, Protocol::WebSocket, call);
         } else {
             let call = HttpCall::new(Arc::clone(&request), reply);
-            let object = Bound::new(py, AsgiCall(Arc::clone(&call)))?.into_any();
+            let object = Bound::new(py, LoggedCall::of(&request).add_subclass(AsgiCall(Arc::clone(&call))))?.into_any();
             self.start(&object, ticket, Protocol::Http, call);
         }
         Ok(())

@@ -22,6 +22,7 @@ use crate::hosting::asgi_event::{
     disconnected, event_of, gone_event, headers_of, join, misplaced, name_of, octets, response, unknown,
 };
 use crate::hosting::asgi_outgoing::{Outgoing, OutgoingEnd, OutgoingStream, Sender};
+use crate::hosting::logged_call::LoggedCall;
 use crate::support::lock;
 
 /// One call, as the loop and the connection share it.
@@ -395,22 +396,11 @@ impl Sender for HttpCall {
 }
 
 /// `receive` and `send` of one call.
-#[pyclass(module = "outside", name = "_AsgiCall", frozen)]
+#[pyclass(module = "outside", name = "_AsgiCall", frozen, extends = LoggedCall)]
 pub(crate) struct AsgiCall(pub(crate) Arc<HttpCall>);
 
 #[pymethods]
 impl AsgiCall {
-    /// The ids of the request, for the log.
-    #[getter]
-    fn id(&self) -> &str {
-        self.0.request.id()
-    }
-
-    #[getter]
-    fn traceparent(&self) -> String {
-        self.0.request.traceparent()
-    }
-
     fn receive<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         match self.0.event(py)? {
             Some(event) => Ok(Bound::new(py, Received(Some(event.unbind())))?.into_any()),

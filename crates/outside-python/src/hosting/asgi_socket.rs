@@ -21,6 +21,7 @@ use crate::hosting::asgi_awaitable::{Awaitable, Awaited, Call, Received, Sent, W
 use crate::hosting::asgi_event::{
     disconnect_event, disconnected, event_of, headers_of, message_event, misplaced, name_of, octets, response, unknown,
 };
+use crate::hosting::logged_call::LoggedCall;
 use crate::support::lock;
 
 /// One call, as the loop and the engine share it.
@@ -374,22 +375,11 @@ impl Awaitable for SocketAwaitable {
 }
 
 /// `receive` and `send` of one call.
-#[pyclass(module = "outside", name = "_AsgiSocket", frozen)]
+#[pyclass(module = "outside", name = "_AsgiSocket", frozen, extends = LoggedCall)]
 pub(crate) struct AsgiSocket(pub(crate) Arc<SocketCall>);
 
 #[pymethods]
 impl AsgiSocket {
-    /// The ids of the request, for the log.
-    #[getter]
-    fn id(&self) -> &str {
-        self.0.request.id()
-    }
-
-    #[getter]
-    fn traceparent(&self) -> String {
-        self.0.request.traceparent()
-    }
-
     fn receive<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         match self.0.event(py)? {
             Some(event) => Ok(Bound::new(py, Received(Some(event.unbind())))?.into_any()),

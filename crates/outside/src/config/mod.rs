@@ -22,6 +22,8 @@ mod keys;
 mod log_fields;
 mod metrics;
 mod secrets;
+#[cfg(test)]
+mod tests;
 mod value;
 
 use std::net::IpAddr;
@@ -408,45 +410,4 @@ impl Config {
 fn nearest(name: &str) -> Option<&'static str> {
     let scored = KEYS.iter().map(|key| (strsim::jaro_winkler(name, key.name), key.name));
     scored.filter(|(score, _)| *score > 0.75).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name)| name)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_default_is_allowed() {
-        let mut config = Config::default();
-        for key in KEYS {
-            assert!((key.apply)(&mut config, &key.default), "{}", key.name);
-        }
-    }
-
-    #[test]
-    fn bounds_that_cannot_work_together() {
-        let bounds = |process: Value, connection: Value| {
-            let values = [("max_unsent_per_connection_mb", connection), ("max_unsent_mb", process)];
-            Config::from_values(values).map(|config| (config.most_unsent(), config.most_unsent_per_connection()))
-        };
-        assert_eq!(bounds(Value::Integer(64), Value::Integer(64)).unwrap(), (64 << 20, 64 << 20));
-        assert_eq!(bounds(Value::Integer(2), Value::None).unwrap(), (2 << 20, 2 << 20));
-        assert_eq!(bounds(Value::None, Value::None).unwrap().1, 4 << 20);
-        let text = bounds(Value::Integer(32), Value::Float(64.5)).unwrap_err().to_string();
-        for part in ["\"max_unsent_per_connection_mb\"] is 64.5", "\"max_unsent_mb\"], which is 32"] {
-            assert!(text.contains(part), "{part} in {text}");
-        }
-        assert!(bounds(Value::None, Value::Integer(1 << 20)).is_err(), "more than a quarter of the memory");
-        assert!(bounds(Value::Integer(0), Value::None).is_err());
-    }
-
-    #[test]
-    fn one_message_names_every_fault() {
-        let values =
-            [("max_worker", Value::Integer(3)), ("keep_alive", Value::Owned("yes".into())), ("zzz", Value::None)];
-        let text = Config::from_values(values).unwrap_err().to_string();
-        for part in ["\"max_worker\"", "did you mean \"max_workers\"?", "keep_alive", "\"yes\"", "True or False", "zzz"]
-        {
-            assert!(text.contains(part), "{part} in {text}");
-        }
-    }
 }
