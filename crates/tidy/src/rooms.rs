@@ -10,6 +10,7 @@ use crate::rust::Source;
 pub const ROOMS: &[&str] = &[
     "app",
     "server",
+    "status",
     "certificates",
     "connection",
     "exchange",
@@ -30,6 +31,7 @@ pub const ROOMS: &[&str] = &[
     "config",
     "budget",
     "placement",
+    "metrics",
     "descriptors",
     "message",
     "error",

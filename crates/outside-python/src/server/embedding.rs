@@ -9,13 +9,13 @@ use outside::Request;
 use outside::handler::{LanguageRuntime, RunningCall, StackSource};
 use pyo3::prelude::*;
 
+use crate::call::noted::stack_source;
 use crate::call::shared::Shared;
 use crate::event_loop::EventLoop;
 use crate::hosting::asgi::{running_requests, task_of};
 use crate::hosting::wsgi_running::{self, thread_of};
 use crate::logging::log_exception;
 use crate::server::contention;
-use crate::server::stacks::stack_source;
 use crate::support::lock;
 use crate::websocket::running::running as sockets_running;
 
