@@ -27,7 +27,7 @@ pub(crate) struct StatusOrder {
 }
 
 /// The place of a server's metrics.
-enum Place {
+enum StatusPlace {
     Tcp(String),
     Unix(String),
 }
@@ -48,9 +48,9 @@ pub(crate) fn run(order: &StatusOrder) -> u8 {
         None => named,
     };
     let place = match named.strip_prefix("unix:") {
-        Some(path) => Place::Unix(path.to_owned()),
-        None if named.contains(':') => Place::Tcp(named.clone()),
-        None if named.parse::<u16>().is_ok() => Place::Tcp(format!("127.0.0.1:{named}")),
+        Some(path) => StatusPlace::Unix(path.to_owned()),
+        None if named.contains(':') => StatusPlace::Tcp(named.clone()),
+        None if named.parse::<u16>().is_ok() => StatusPlace::Tcp(format!("127.0.0.1:{named}")),
         None => return fail(USAGE, &format!("{named:?} is no place: 127.0.0.1:9464, or unix:PATH")),
     };
     let answer = match fetch(&place, "/status.json") {
@@ -71,11 +71,11 @@ pub(crate) fn run(order: &StatusOrder) -> u8 {
         return print(&format!("{}\n", String::from_utf8_lossy(body)));
     }
     match &place {
-        Place::Tcp(address) => {
+        StatusPlace::Tcp(address) => {
             open(&format!("http://{address}/status"));
             ENDED
         }
-        Place::Unix(_) => match hand_on(&place) {
+        StatusPlace::Unix(_) => match hand_on(&place) {
             Ok(()) => ENDED,
             Err(error) => fail(NOT_STARTED, &format!("the page cannot be handed on: {error}")),
         },
@@ -101,14 +101,14 @@ fn open(url: &str) {
 trait Wire: Read + Write {}
 impl<T: Read + Write> Wire for T {}
 
-fn connect(place: &Place) -> io::Result<Box<dyn Wire>> {
+fn connect(place: &StatusPlace) -> io::Result<Box<dyn Wire>> {
     match place {
-        Place::Tcp(address) => {
+        StatusPlace::Tcp(address) => {
             let stream = TcpStream::connect(address)?;
             stream.set_read_timeout(Some(PATIENCE))?;
             Ok(Box::new(stream))
         }
-        Place::Unix(path) => {
+        StatusPlace::Unix(path) => {
             let stream = UnixStream::connect(path)?;
             stream.set_read_timeout(Some(PATIENCE))?;
             Ok(Box::new(stream))
@@ -117,7 +117,7 @@ fn connect(place: &Place) -> io::Result<Box<dyn Wire>> {
 }
 
 /// The whole answer to a request.
-fn fetch(place: &Place, target: &str) -> io::Result<Vec<u8>> {
+fn fetch(place: &StatusPlace, target: &str) -> io::Result<Vec<u8>> {
     let mut wire = connect(place)?;
     // The server closes behind its answer.
     wire.write_all(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes())?;
@@ -135,7 +135,7 @@ fn parts(answer: &[u8]) -> (u16, &[u8]) {
 }
 
 /// Listens at a free port of this machine, and hands requests on, until this program is ended.
-fn hand_on(place: &Place) -> io::Result<()> {
+fn hand_on(place: &StatusPlace) -> io::Result<()> {
     let mut random = [0; 16];
     File::open("/dev/urandom")?.read_exact(&mut random)?;
     let token: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -151,7 +151,7 @@ fn hand_on(place: &Place) -> io::Result<()> {
 }
 
 /// Hands one request on, and its answer back.
-fn pass(stream: &mut TcpStream, place: &Place, token: &str, port: u16) -> io::Result<()> {
+fn pass(stream: &mut TcpStream, place: &StatusPlace, token: &str, port: u16) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut request = Vec::new();

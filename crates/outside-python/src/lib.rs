@@ -26,6 +26,8 @@ mod _outside {
     #[pymodule_export]
     use crate::call::interrupt::HandlerTimeout;
     #[pymodule_export]
+    use crate::call::noted::_set_stack_source;
+    #[pymodule_export]
     use crate::call::scheduled::ScheduledResponse;
     #[pymodule_export]
     use crate::command::command;
@@ -88,7 +90,7 @@ mod _outside {
     #[pymodule_export]
     use crate::server::shared::{_shared_begin, _shared_call, _shares_nothing};
     #[pymodule_export]
-    use crate::server::stacks::{_call_place, _request_number, _set_stack_source};
+    use crate::server::stacks::{_call_place, _request_number};
     #[pymodule_export]
     use crate::server::topics::{_count_subscriber, _read_missed, _read_topic, _stop_reading_topic};
     #[pymodule_export]

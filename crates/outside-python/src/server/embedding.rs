@@ -9,6 +9,7 @@ use outside::Request;
 use outside::handler::{LanguageRuntime, RunningCall, StackSource};
 use pyo3::prelude::*;
 
+use crate::call::noted::stack_source;
 use crate::call::shared::Shared;
 use crate::event_loop::EventLoop;
 use crate::hosting::asgi::{running_requests, task_of};
@@ -16,7 +17,6 @@ use crate::hosting::wsgi_running::{self, thread_of};
 use crate::logging::{log_exception, log_warning};
 use crate::message::request::Request as RequestObject;
 use crate::server::contention;
-use crate::server::stacks::stack_source;
 use crate::support::lock;
 use crate::websocket::running::running as sockets_running;
 

@@ -1,33 +1,14 @@
-//! Where the handlers of this process are: the files by which the status page asks for that, and the thread or the task
-//! of a call.
+//! Where the handlers of this process are: the thread or the task of a call, for the status page.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use outside::handler::StackSource;
 use pyo3::prelude::*;
 
-use crate::call::noted::note_calls;
 use crate::hosting::asgi::{running_requests, task_of};
 use crate::hosting::wsgi_running;
 use crate::message::request::Request;
 use crate::server::outside_http::OutsideHttp;
-use crate::support::lock;
 use crate::websocket::running::running as sockets_running;
-
-static SOURCE: Mutex<Option<StackSource>> = Mutex::new(None);
-
-/// The files of this process, if it has any.
-pub(crate) fn stack_source() -> Option<StackSource> {
-    *lock(&SOURCE)
-}
-
-/// Names the descriptors of a pipe for questions, of the files for answers and stacks, and a signal; `None`: there are none.
-#[pyfunction]
-pub(crate) fn _set_stack_source(numbers: Option<(i32, i32, i32, i32)>) {
-    let source = |(questions, answers, stacks, signal)| StackSource { questions, answers, stacks, signal };
-    note_calls(numbers.is_some());
-    *lock(&SOURCE) = numbers.map(source);
-}
 
 /// The thread of a plain handler, and the task of a hosted application, by the number of the call.
 #[pyfunction]

@@ -33,7 +33,7 @@ pub(super) struct Board(OwnFile);
 
 /// A generation's entry in the directory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Entry {
+struct BlockEntry {
     /// The number of the generation; 0: none.
     generation: u64,
     /// The highest region that a process has had.
@@ -72,12 +72,12 @@ impl Board {
         self.0.write_all_at(&value.to_le_bytes(), offset)
     }
 
-    fn entry(&self, block: usize) -> Entry {
+    fn entry(&self, block: usize) -> BlockEntry {
         let at = DIRECTORY + 16 * block as u64;
-        Entry { generation: self.get(at), used: self.get(at + 8).min(REGIONS as u64) }
+        BlockEntry { generation: self.get(at), used: self.get(at + 8).min(REGIONS as u64) }
     }
 
-    fn put_entry(&self, block: usize, entry: Entry) -> io::Result<()> {
+    fn put_entry(&self, block: usize, entry: BlockEntry) -> io::Result<()> {
         let at = DIRECTORY + 16 * block as u64;
         self.put(at + 8, entry.used)?;
         self.put(at, entry.generation)
@@ -125,7 +125,7 @@ impl Base {
 
 /// The place of a process on the board, as supervisor, as worker, or as both.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct BoardPlace {
     pub(super) board: Board,
     block: usize,
     pub(super) generation: u64,
@@ -147,7 +147,7 @@ pub(crate) struct ProcessWords {
     pub(crate) words: Vec<u8>,
 }
 
-impl Place {
+impl BoardPlace {
     /// A place on the board that was handed down, or on a new one.
     pub(super) fn open(inherited: Option<File>) -> io::Result<Self> {
         match inherited.and_then(Board::adopt) {
@@ -165,7 +165,7 @@ impl Place {
     fn claim(board: Board, block: usize, generation: u64, is_root: bool) -> io::Result<Self> {
         let base = Base::begin(&board, offset_of(block, 0), generation << 32, REGIONS + 1)?;
         let root = is_root.then(|| Base::begin(&board, ROOT, 0, BLOCKS)).transpose()?;
-        board.put_entry(block, Entry { generation, used: 0 })?;
+        board.put_entry(block, BlockEntry { generation, used: 0 })?;
         Ok(Self { board, block, generation, base, root, taken: vec![false; REGIONS + 1], processes: 0 })
     }
 
@@ -174,7 +174,7 @@ impl Place {
         let region = (1..=REGIONS).find(|region| !self.taken[*region])?;
         let entry = self.board.entry(self.block);
         if entry.used < region as u64 {
-            self.board.put_entry(self.block, Entry { used: region as u64, ..entry }).ok()?;
+            self.board.put_entry(self.block, BlockEntry { used: region as u64, ..entry }).ok()?;
         }
         self.taken[region] = true;
         self.processes += 1;
@@ -248,7 +248,7 @@ impl Place {
     /// The numbers of all processes, the living ones with their gauges, and the words of those.
     pub(super) fn collect(&self) -> (Totals, Vec<ProcessWords>) {
         let board = &self.board;
-        let blocks: Vec<(usize, Entry, BlockContent)> = (0..BLOCKS)
+        let blocks: Vec<(usize, BlockEntry, BlockContent)> = (0..BLOCKS)
             .map(|block| (block, board.entry(block)))
             .filter(|(_, entry)| entry.generation > 0)
             .map(|(block, entry)| (block, entry, read_block(board, block, entry)))
@@ -279,13 +279,13 @@ impl Place {
     }
 }
 
-impl AsFd for Place {
+impl AsFd for BoardPlace {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.board.file().as_fd()
     }
 }
 
-impl AsRawFd for Place {
+impl AsRawFd for BoardPlace {
     fn as_raw_fd(&self) -> RawFd {
         self.board.file().as_raw_fd()
     }
@@ -297,7 +297,7 @@ struct BlockContent {
     base: Option<RegionContent>,
 }
 
-fn read_block(board: &Board, block: usize, entry: Entry) -> BlockContent {
+fn read_block(board: &Board, block: usize, entry: BlockEntry) -> BlockContent {
     let is_of_generation = |content: &RegionContent| content.head.incarnation >> 32 == entry.generation;
     let read = |region| region::read(board.file(), offset_of(block, region)).filter(is_of_generation);
     let regions: Vec<(usize, RegionContent)> =

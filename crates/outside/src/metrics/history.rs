@@ -6,9 +6,10 @@
 use std::os::unix::fs::FileExt as _;
 
 use super::board::HISTORY;
+use super::bounds::DURATION;
 use super::meter::{Meter, Sheet};
-use super::requests::{BOUNDS, DURATION};
-use super::series::Reading;
+use super::requests::BOUNDS;
+use super::series::SeriesReading;
 
 /// Seconds of a slot, and the slots of ten minutes, with one more for the difference to the first.
 pub(crate) const SLOT_SECONDS: u64 = 2;
@@ -46,7 +47,7 @@ impl Point {
     }
 
     /// Adds the durations of a series.
-    pub(crate) fn add(&mut self, reading: &Reading) {
+    pub(crate) fn add(&mut self, reading: &SeriesReading) {
         let count = reading.count();
         self.requests += count;
         if reading.definition.labels.contains("http_response_status_code=\"5") {

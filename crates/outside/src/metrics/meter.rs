@@ -1,5 +1,6 @@
 //! The series of one process, and its way to the board.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
@@ -8,10 +9,11 @@ use std::os::fd::{AsRawFd as _, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::board::{Place, ProcessWords, now};
-use super::program::Families;
+use super::board::{BoardPlace, ProcessWords, now};
+use super::bounds::bounded;
+use super::labels::labels_text;
 use super::region::{RegionWriter, State};
-use super::series::{Definition, Totals};
+use super::series::{Combine, Definition, Kind, Totals};
 
 /// The numbers of a series in one process. Any thread may add to them.
 pub(crate) type Cells = Arc<[AtomicU64]>;
@@ -23,7 +25,8 @@ const MOST_SERIES: usize = 8192;
 pub struct Meter {
     table: Mutex<Table>,
     seat: Mutex<Seated>,
-    pub(super) families: Mutex<Families>,
+    /// The metrics of the program by name, as `program` knows them.
+    pub(super) families: Mutex<HashMap<Box<str>, Arc<dyn Any + Send + Sync>>>,
     /// Series of the program, of all families.
     pub(super) program_series: AtomicUsize,
     /// Whether there is a board: otherwise nothing is written and read.
@@ -49,7 +52,7 @@ struct Series {
 /// The place on the board, and the region of this process if it serves.
 #[derive(Default)]
 struct Seated {
-    place: Option<Place>,
+    place: Option<BoardPlace>,
     own: Option<OwnRegion>,
 }
 
@@ -132,7 +135,7 @@ impl Meter {
     pub fn open_board(&self, inherited: Option<File>) -> io::Result<()> {
         let mut seat = self.seat();
         if seat.place.is_none() {
-            seat.place = Some(Place::open(inherited)?);
+            seat.place = Some(BoardPlace::open(inherited)?);
             self.is_on.store(true, Ordering::Relaxed);
         }
         Ok(())
@@ -145,7 +148,7 @@ impl Meter {
 
     /// The descriptor of the board, for the next generation.
     pub fn descriptor(&self) -> Option<RawFd> {
-        self.seat().place.as_ref().map(Place::as_raw_fd)
+        self.seat().place.as_ref().map(BoardPlace::as_raw_fd)
     }
 
     /// Reserves a region for a process that is about to be forked; `None` without a board, or if there are too many.
@@ -190,7 +193,7 @@ impl Meter {
         if self.seat().own.is_some() {
             return Ok(());
         }
-        let region = self.seat().place.as_mut().and_then(Place::reserve);
+        let region = self.seat().place.as_mut().and_then(BoardPlace::reserve);
         region.map_or(Ok(()), |region| self.enter(region))
     }
 
@@ -204,7 +207,7 @@ impl Meter {
         seat.own = Some(OwnRegion { writer, defined: 0, words });
         drop(seat);
         let help = "The number of the newest generation that serves: one more with each reload.";
-        let definition = Definition::new(super::Kind::Gauge(super::Combine::Max), "outside_generation", help, "");
+        let definition = Definition::new(Kind::Gauge(Combine::Max), "outside_generation", help, "");
         self.set(definition, generation as f64);
         Ok(())
     }
@@ -230,8 +233,8 @@ impl Meter {
 
     /// Counts an event in a supervisor, and writes it at once: it has no event loop that would.
     pub fn count_event(&self, name: &str, help: &str, label: &str, value: &str) {
-        let labels = super::labels_text([(label, value)]);
-        self.count(Definition::new(super::Kind::Counter, name, help, labels));
+        let labels = labels_text([(label, value)]);
+        self.count(Definition::new(Kind::Counter, name, help, labels));
         if self.seat().own.is_none() {
             self.absorb();
         } else {
@@ -287,7 +290,7 @@ impl Meter {
         let seat = self.seat();
         seat.place.as_ref().map_or_else(Sheet::default, |place| {
             let (totals, processes) = place.collect();
-            Sheet { totals: super::bounded(totals), processes }
+            Sheet { totals: bounded(totals), processes }
         })
     }
 

@@ -14,6 +14,7 @@
 //! ```
 
 mod board;
+mod bounds;
 mod history;
 mod labels;
 mod meter;
@@ -26,6 +27,7 @@ mod text;
 mod vitals;
 
 pub(crate) use board::{ProcessWords, now};
+pub(crate) use bounds::DURATION;
 pub(crate) use history::{Point, SLOT_SECONDS};
 pub(crate) use labels::{label_of, labels_text};
 pub use meter::Meter;
@@ -33,11 +35,11 @@ pub(crate) use meter::{Cells, Sheet};
 pub use program::{Counter, Gauge, Histogram};
 #[cfg(test)]
 pub(crate) use requests::BOUNDS;
-pub(crate) use requests::{DURATION, HandlerCells, RequestMeter, Sample, count_handler, handler_cells};
+pub(crate) use requests::{HandlerCells, RequestMeter, Sample, count_handler, handler_cells};
 pub(crate) use routes::route_number;
 pub use series::Combine;
 #[cfg(test)]
 pub(crate) use series::Totals;
 pub(crate) use series::{Definition, Kind};
-pub(crate) use text::{bounded, exposition};
+pub(crate) use text::exposition;
 pub(crate) use vitals::{Vitals, since_1970};

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use super::board::now;
 use super::labels::labels_text;
 use super::meter::{Cells, Meter, set_gauge};
 use super::series::{Combine, Definition, Kind, split};
@@ -22,11 +23,8 @@ const BOUNDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75
 /// Beginnings of names that are the server's.
 const RESERVED: [&str; 3] = ["outside_", "http_server_", "process_"];
 
-/// The metrics of a program, by name.
-pub(super) type Families = HashMap<Box<str>, Arc<Family>>;
-
 /// A metric of a program: its series differ in the values of their labels.
-pub(super) struct Family {
+struct Family {
     /// The meter has the families, so they do not keep it.
     meter: Weak<Meter>,
     definition: Definition,
@@ -95,7 +93,7 @@ impl Gauge {
     pub fn add(&self, amount: f64, values: &[&str]) -> Result<(), Error> {
         let cells = self.0.cells(values)?;
         add(&cells[0], amount);
-        cells[1].store(super::now(), Ordering::Relaxed);
+        cells[1].store(now(), Ordering::Relaxed);
         Ok(())
     }
 }
@@ -157,10 +155,10 @@ impl Family {
         check_name(&definition.name)?;
         check_labels(labels)?;
         let mut families = meter.families.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = families.get(&definition.name) {
+        if let Some(Ok(known)) = families.get(&definition.name).map(|known| Arc::clone(known).downcast::<Self>()) {
             let are_same = known.labels.iter().map(|label| &**label).eq(labels.iter().copied());
             if are_same && known.definition.kind == definition.kind && known.definition.bounds == definition.bounds {
-                return Ok(Arc::clone(known));
+                return Ok(known);
             }
             let text = format!("there is a metric {:?} already, of another kind or with other labels", definition.name);
             return Err(Error::new(text));
@@ -172,7 +170,7 @@ impl Family {
         let labels = labels.iter().map(|&label| label.into()).collect();
         let family = Self { meter: Arc::downgrade(meter), definition, labels, known: Mutex::default() };
         let family = Arc::new(family);
-        families.insert(family.definition.name.clone(), Arc::clone(&family));
+        families.insert(family.definition.name.clone(), Arc::clone(&family) as _);
         drop(families);
         if family.labels.is_empty() {
             // A counter without labels is there from the beginning, with 0.

@@ -7,14 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::bounds::{DURATION, MOST_SERIES, OTHER};
 use super::labels::labels_text;
 use super::meter::{Cells, Meter};
 use super::routes::route_name;
 use super::series::{Definition, Kind};
 
-/// The name of the histogram, by OpenTelemetry's conventions for HTTP.
-pub(crate) const DURATION: &str = "http_server_request_duration_seconds";
-/// Its bounds in seconds: those that the conventions advise, and five below.
+/// The bounds of the histogram in seconds: those that the conventions advise, and five below.
 pub(crate) const BOUNDS: [f64; 19] = [
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5,
     10.0,
@@ -41,10 +40,6 @@ const NANOSECONDS: [u64; 19] = [
     7_500_000_000,
     10_000_000_000,
 ];
-/// Series of the histogram; further requests count in one that has the route `_other`.
-pub(super) const MOST_SERIES: usize = 1000;
-/// The labels of that one.
-pub(super) const OTHER: &str = "http_request_method=\"_OTHER\",http_route=\"_other\"";
 /// The methods that have a name: those of RFC 9110 and PATCH.
 const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE"];
 

@@ -3,19 +3,19 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-/// Names that get a number of their own; routes beyond share one.
+/// RouteNames that get a number of their own; routes beyond share one.
 const MOST: usize = 1000;
 /// The number of all others, and their name.
 const OTHER: u32 = MOST as u32 + 1;
 const OTHER_NAME: &str = "_other";
 
 #[derive(Default)]
-struct Names {
+struct RouteNames {
     names: Vec<Box<str>>,
     numbers: HashMap<Box<str>, u32>,
 }
 
-static NAMES: Mutex<Option<Names>> = Mutex::new(None);
+static NAMES: Mutex<Option<RouteNames>> = Mutex::new(None);
 
 /// The number of a route's name, from 1 on; the same name has the same number.
 pub(crate) fn route_number(name: &str) -> u32 {

@@ -147,12 +147,12 @@ pub(crate) fn decode_definitions(mut bytes: &[u8]) -> Vec<Definition> {
 
 /// A series with its numbers.
 #[derive(Clone, Debug)]
-pub(crate) struct Reading {
+pub(crate) struct SeriesReading {
     pub(crate) definition: Definition,
     pub(crate) numbers: Vec<u64>,
 }
 
-impl Reading {
+impl SeriesReading {
     /// Adds the numbers of the same series of another process. One with other bounds is left out.
     fn add(&mut self, definition: &Definition, numbers: &[u64]) {
         if self.definition.kind != definition.kind || self.numbers.len() != numbers.len() {
@@ -209,7 +209,7 @@ pub(super) fn joined(whole: u64, billionths: u64) -> f64 {
 /// Series of several processes, added up. Their order stays: a new one comes last.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Totals {
-    readings: Vec<Reading>,
+    readings: Vec<SeriesReading>,
     index: HashMap<(Box<str>, Box<str>), usize>,
 }
 
@@ -228,7 +228,7 @@ impl Totals {
             Some(&at) => self.readings[at].add(definition, numbers),
             None => {
                 self.index.insert(key, self.readings.len());
-                self.readings.push(Reading { definition: definition.clone(), numbers: numbers.to_vec() });
+                self.readings.push(SeriesReading { definition: definition.clone(), numbers: numbers.to_vec() });
             }
         }
     }
@@ -251,16 +251,16 @@ impl Totals {
         }
     }
 
-    pub(crate) fn readings(&self) -> &[Reading] {
+    pub(crate) fn readings(&self) -> &[SeriesReading] {
         &self.readings
     }
 
-    pub(crate) fn get(&self, name: &str, labels: &str) -> Option<&Reading> {
+    pub(crate) fn get(&self, name: &str, labels: &str) -> Option<&SeriesReading> {
         self.index.get(&(Box::from(name), Box::from(labels))).map(|at| &self.readings[*at])
     }
 
     /// The series of one name.
-    pub(crate) fn of<'t>(&'t self, name: &'t str) -> impl Iterator<Item = &'t Reading> {
+    pub(crate) fn of<'t>(&'t self, name: &'t str) -> impl Iterator<Item = &'t SeriesReading> {
         self.readings.iter().filter(move |reading| *reading.definition.name == *name)
     }
 }

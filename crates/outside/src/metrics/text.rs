@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::requests::{DURATION, MOST_SERIES, OTHER};
-use super::series::{Kind, Reading, Totals, joined};
+use super::series::{Kind, SeriesReading, Totals, joined};
 
 /// Nanoseconds of a second.
 const NANOSECONDS: f64 = 1e9;
 
 /// All series, each name with its help and its kind, in the order of names and labels.
 pub(crate) fn exposition(totals: &Totals) -> String {
-    let mut families = BTreeMap::<&str, Vec<&Reading>>::new();
+    let mut families = BTreeMap::<&str, Vec<&SeriesReading>>::new();
     for reading in totals.readings() {
         families.entry(&reading.definition.name).or_default().push(reading);
     }
@@ -30,7 +29,7 @@ pub(crate) fn exposition(totals: &Totals) -> String {
     text
 }
 
-fn push(text: &mut String, reading: &Reading) {
+fn push(text: &mut String, reading: &SeriesReading) {
     let definition = &reading.definition;
     let (name, labels) = (&definition.name, &definition.labels);
     let (Kind::Durations | Kind::Histogram) = definition.kind else {
@@ -64,26 +63,6 @@ fn push_line(text: &mut String, name: &str, suffix: &str, labels: &str, more: &s
     };
 }
 
-/// The same with at most so many series of durations as one process has: those that come last in the order of labels
-/// become one. Labels are only ever added, so a series that has gone does not come back, and no sum falls.
-pub(crate) fn bounded(totals: Totals) -> Totals {
-    let mut labels: Vec<Box<str>> = totals.of(DURATION).map(|reading| reading.definition.labels.clone()).collect();
-    if labels.len() <= MOST_SERIES {
-        return totals;
-    }
-    labels.sort();
-    let kept = labels[MOST_SERIES - 1].clone();
-    let mut fewer = Totals::default();
-    for reading in totals.readings() {
-        let mut definition = reading.definition.clone();
-        if *definition.name == *DURATION && definition.labels >= kept {
-            definition.labels = OTHER.into();
-        }
-        fewer.add(&definition, &reading.numbers);
-    }
-    fewer
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,22 +86,5 @@ mod tests {
 # HELP h Help\\nwith \\\\.\n# TYPE h histogram\nh_bucket{a=\"1\",le=\"0.5\"} 1\nh_bucket{a=\"1\",le=\"1\"} 3\n\
 h_bucket{a=\"1\",le=\"+Inf\"} 6\nh_sum{a=\"1\"} 4.25\nh_count{a=\"1\"} 6\n";
         assert_eq!(exposition(&totals), wanted);
-    }
-
-    #[test]
-    fn sums_of_many_processes_are_bounded_too() {
-        let definition =
-            |number: usize| Definition::new(Kind::Durations, DURATION, "", format!("route=\"{number:05}\""));
-        let (mut totals, mut others) = (Totals::default(), Vec::new());
-        for number in (0..1500).rev() {
-            totals.add(&definition(number), &[1, 0]);
-            if number % 50 == 0 {
-                let fewer = bounded(totals.clone());
-                others.push(fewer.get(DURATION, OTHER).map_or(0, Reading::count));
-                assert!(fewer.of(DURATION).count() <= MOST_SERIES + 1);
-                assert_eq!(fewer.of(DURATION).map(Reading::count).sum::<u64>(), 1500 - number as u64);
-            }
-        }
-        assert!(others.is_sorted(), "a sum has fallen: {others:?}");
     }
 }

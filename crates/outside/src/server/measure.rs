@@ -37,7 +37,7 @@ pub(super) async fn measure(meter: Arc<Meter>, reactors: Arc<Reactors>, tls: Vec
         running: HashMap::new(),
         looks: 0,
         vitals: Vitals::default(),
-        counted: Counted::default(),
+        counted: LastSums::default(),
     };
     let mut interval = tokio::time::interval(WRITE);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -59,12 +59,12 @@ struct Measured {
     running: HashMap<usize, (Weak<Request>, Instant)>,
     looks: u32,
     vitals: Vitals,
-    counted: Counted,
+    counted: LastSums,
 }
 
 /// Sums that others count, as they were at the last look.
 #[derive(Default)]
-struct Counted {
+struct LastSums {
     handovers: u64,
     waited: Duration,
     cpu: f64,

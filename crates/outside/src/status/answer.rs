@@ -12,7 +12,7 @@ use crate::message::{Headers, Request, TrustedProxy};
 use crate::metrics::{Meter, Point, Sheet, exposition, now};
 
 /// An answer of this listener.
-pub(super) struct Answer {
+pub(super) struct StatusAnswer {
     pub(super) status: u16,
     pub(super) content_type: &'static str,
     pub(super) headers: Headers,
@@ -35,7 +35,7 @@ const TEXT: &str = "text/plain; charset=utf-8";
 /// The media type of Prometheus' text format.
 const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-impl Answer {
+impl StatusAnswer {
     fn new(status: u16, content_type: &'static str, body: impl Into<Vec<u8>>) -> Self {
         let mut headers = Headers::new();
         for (name, value) in [
@@ -67,23 +67,23 @@ impl Answerer {
     }
 
     /// The answer to a request from this peer.
-    pub(super) async fn answer(&self, request: &Request, peer: Peer) -> Answer {
+    pub(super) async fn answer(&self, request: &Request, peer: Peer) -> StatusAnswer {
         let sees_page = match access(request, peer, &self.allowed) {
-            Access::Nothing(reason) => return Answer::refused(403, reason),
+            Access::Nothing(reason) => return StatusAnswer::refused(403, reason),
             Access::Metrics => false,
             Access::Everything => self.has_page,
         };
         if !matches!(request.method(), "GET" | "HEAD") {
-            let mut answer = Answer::refused(405, "this listener is for reading");
+            let mut answer = StatusAnswer::refused(405, "this listener is for reading");
             answer.headers.push_checked(b"Allow", b"GET, HEAD");
             return answer;
         }
         match request.url() {
-            "/metrics" => Answer::new(200, EXPOSITION, self.metrics()),
-            "/status" | "/" if sees_page => Answer::new(200, "text/html; charset=utf-8", page()),
-            "/status.json" if sees_page => Answer::new(200, "application/json", self.overview().to_vec()),
+            "/metrics" => StatusAnswer::new(200, EXPOSITION, self.metrics()),
+            "/status" | "/" if sees_page => StatusAnswer::new(200, "text/html; charset=utf-8", page()),
+            "/status.json" if sees_page => StatusAnswer::new(200, "application/json", self.overview().to_vec()),
             "/status/stack" if sees_page => self.stack(request).await,
-            _ => Answer::refused(404, "nothing is here"),
+            _ => StatusAnswer::refused(404, "nothing is here"),
         }
     }
 
@@ -120,22 +120,22 @@ impl Answerer {
     }
 
     /// Where a call is, as far as its process tells.
-    async fn stack(&self, request: &Request) -> Answer {
+    async fn stack(&self, request: &Request) -> StatusAnswer {
         let query = request.query();
         let number = |name: &str| {
             let pair = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))?;
             Some(pair.to_owned())
         };
         let (Some(pid), Some(call)) = (number("pid").and_then(|pid| pid.parse::<u64>().ok()), number("call")) else {
-            return Answer::refused(400, "a process and a call are needed: ?pid=1&call=2");
+            return StatusAnswer::refused(400, "a process and a call are needed: ?pid=1&call=2");
         };
         let thread = number("thread").unwrap_or_default();
         let sheet = self.meter.collect();
         let asked = move || stacks::ask(&sheet, pid, &call, &thread);
         match tokio::task::spawn_blocking(asked).await {
-            Ok(Ok(text)) => Answer::new(200, TEXT, text),
-            Ok(Err(reason)) => Answer::refused(404, &reason),
-            Err(_) => Answer::refused(500, "the question failed"),
+            Ok(Ok(text)) => StatusAnswer::new(200, TEXT, text),
+            Ok(Err(reason)) => StatusAnswer::refused(404, &reason),
+            Err(_) => StatusAnswer::refused(500, "the question failed"),
         }
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::access::Peer;
-use super::answer::{Answer, Answerer};
+use super::answer::{Answerer, StatusAnswer};
 use crate::config::Config;
 use crate::log::Moment;
 use crate::message::{NO_ADDRESS, Request};
@@ -103,9 +103,9 @@ async fn converse(mut stream: Stream, address: SocketAddr, answerer: &Answerer) 
     let mut request = Request::empty(NO_ADDRESS);
     let answer = match tokio::time::timeout(PATIENCE, receive(&mut stream, &mut request)).await {
         Ok(Ok(true)) => answerer.answer(&request, peer).await,
-        Ok(Ok(false)) => Answer::refused(400, "this is no request of HTTP/1.1"),
+        Ok(Ok(false)) => StatusAnswer::refused(400, "this is no request of HTTP/1.1"),
         Ok(Err(error)) => return Err(error),
-        Err(_) => Answer::refused(408, "no request came in time"),
+        Err(_) => StatusAnswer::refused(408, "no request came in time"),
     };
     let (mut out, now) = (Vec::new(), Moment::now());
     let head = ResponseHead {

@@ -9,7 +9,7 @@ fn counter() -> Definition {
 struct Process(RegionWriter);
 
 impl Process {
-    fn begin(place: &Place, region: usize) -> Self {
+    fn begin(place: &BoardPlace, region: usize) -> Self {
         let mut writer = place.begin(region).unwrap();
         let mut definitions = Vec::new();
         counter().encode(&mut definitions);
@@ -18,25 +18,25 @@ impl Process {
         Self(writer)
     }
 
-    fn write(&mut self, place: &Place, count: u64, state: State) {
+    fn write(&mut self, place: &BoardPlace, count: u64, state: State) {
         let numbers = [count, 1f64.to_bits(), 1];
         self.0.write(place.board.file(), state, &numbers, b"{}", now()).unwrap();
     }
 }
 
-fn sums(place: &Place) -> (u64, f64, usize) {
+fn sums(place: &BoardPlace) -> (u64, f64, usize) {
     let (totals, words) = place.collect();
     let gauge = totals.get("open", "").map_or(0.0, |reading| reading.value());
     (totals.get("requests", "").map_or(0, |reading| reading.numbers[0]), gauge, words.len())
 }
 
-fn second_handle(place: &Place) -> File {
+fn second_handle(place: &BoardPlace) -> File {
     place.board.file().try_clone().unwrap()
 }
 
 #[test]
 fn ended_processes_stay_counted() {
-    let mut place = Place::open(None).unwrap();
+    let mut place = BoardPlace::open(None).unwrap();
     assert_eq!(sums(&place), (0, 0.0, 0));
     let regions = [place.reserve().unwrap(), place.reserve().unwrap()];
     let mut one = Process::begin(&place, regions[0]);
@@ -59,11 +59,11 @@ fn ended_processes_stay_counted() {
 
 #[test]
 fn generations_come_and_go() {
-    let mut started = Place::open(None).unwrap();
+    let mut started = BoardPlace::open(None).unwrap();
     let mut expected = 0;
     for round in 1..40 {
         let block = started.begin_generation().unwrap().unwrap();
-        let mut generation = Place::open(Some(second_handle(&started))).unwrap();
+        let mut generation = BoardPlace::open(Some(second_handle(&started))).unwrap();
         assert_eq!((generation.block, generation.generation), (block, round + 1));
         assert!(generation.root.is_none() && generation.begin_generation().unwrap().is_none());
         let regions = [generation.reserve().unwrap(), generation.reserve().unwrap()];
@@ -83,27 +83,27 @@ fn generations_come_and_go() {
 
 #[test]
 fn a_generation_without_a_block_has_a_board_of_its_own() {
-    let mut started = Place::open(None).unwrap();
+    let mut started = BoardPlace::open(None).unwrap();
     let mut living = Vec::new();
     while let Some(_block) = started.begin_generation().unwrap() {
-        living.push(Place::open(Some(second_handle(&started))).unwrap());
+        living.push(BoardPlace::open(Some(second_handle(&started))).unwrap());
     }
     assert_eq!(living.len(), BLOCKS - 1);
-    assert!(Place::open(Some(second_handle(&started))).unwrap().root.is_some());
+    assert!(BoardPlace::open(Some(second_handle(&started))).unwrap().root.is_some());
 }
 
 #[test]
 fn board_of_other_layout() {
-    let started = Place::open(None).unwrap();
+    let started = BoardPlace::open(None).unwrap();
     started.board.put(8, LAYOUT + 1).unwrap();
-    let other = Place::open(Some(second_handle(&started))).unwrap();
+    let other = BoardPlace::open(Some(second_handle(&started))).unwrap();
     assert!(other.root.is_some() && other.generation == 1, "it makes a board of its own");
-    assert!(Place::open(Some(tempfile::tempfile().unwrap())).unwrap().root.is_some());
+    assert!(BoardPlace::open(Some(tempfile::tempfile().unwrap())).unwrap().root.is_some());
 }
 
 #[test]
 fn more_processes_than_regions() {
-    let mut place = Place::open(None).unwrap();
+    let mut place = BoardPlace::open(None).unwrap();
     assert_eq!(std::iter::from_fn(|| place.reserve()).count(), REGIONS);
     place.fold(9).unwrap();
     assert_eq!(place.reserve(), Some(9));
@@ -111,7 +111,7 @@ fn more_processes_than_regions() {
 
 #[test]
 fn numbers_of_the_supervisor() {
-    let mut place = Place::open(None).unwrap();
+    let mut place = BoardPlace::open(None).unwrap();
     let mut own = Totals::default();
     own.add(&counter(), &[3]);
     own.add(&Definition::new(Kind::Gauge(Combine::Last), "open", "", ""), &[4f64.to_bits(), 1]);
