@@ -16,12 +16,11 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 
 use crate::call::shared::Shared;
 use crate::event_loop::{EventLoop, LoopFunction};
-use crate::hosting::asgi_awaitable::Call;
+use crate::hosting::asgi_awaitable::{Call, LoggedCall};
 use crate::hosting::asgi_call::{AsgiCall, HttpCall};
 use crate::hosting::asgi_event::is_disconnected;
 use crate::hosting::asgi_scope::{Protocol, Templates, asks_for_websocket};
 use crate::hosting::asgi_socket::{AsgiSocket, Sessions, SocketCall};
-use crate::hosting::logged_call::LoggedCall;
 use crate::logging::log_exception;
 use crate::support::lock;
 

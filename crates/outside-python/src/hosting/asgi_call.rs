@@ -17,12 +17,11 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyCFunction, PyDict, PyTuple};
 
 use crate::event_loop::EventLoop;
-use crate::hosting::asgi_awaitable::{Awaitable, Awaited, Call, Received, Sent, Waiting, wake_all};
+use crate::hosting::asgi_awaitable::{Awaitable, Awaited, Call, LoggedCall, Received, Sent, Waiting, wake_all};
 use crate::hosting::asgi_event::{
     disconnected, event_of, gone_event, headers_of, join, misplaced, name_of, octets, response, unknown,
 };
 use crate::hosting::asgi_outgoing::{Outgoing, OutgoingEnd, OutgoingStream, Sender};
-use crate::hosting::logged_call::LoggedCall;
 use crate::support::lock;
 
 /// One call, as the loop and the connection share it.

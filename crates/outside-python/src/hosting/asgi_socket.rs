@@ -17,11 +17,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use crate::event_loop::EventLoop;
-use crate::hosting::asgi_awaitable::{Awaitable, Awaited, Call, Received, Sent, Waiting, wake_all};
+use crate::hosting::asgi_awaitable::{Awaitable, Awaited, Call, LoggedCall, Received, Sent, Waiting, wake_all};
 use crate::hosting::asgi_event::{
     disconnect_event, disconnected, event_of, headers_of, message_event, misplaced, name_of, octets, response, unknown,
 };
-use crate::hosting::logged_call::LoggedCall;
 use crate::support::lock;
 
 /// One call, as the loop and the engine share it.

@@ -12,7 +12,6 @@ pub(crate) mod asgi_extensions;
 pub(crate) mod asgi_outgoing;
 pub(crate) mod asgi_scope;
 pub(crate) mod asgi_socket;
-pub(crate) mod logged_call;
 pub(crate) mod wsgi;
 pub(crate) mod wsgi_call;
 pub(crate) mod wsgi_environ;

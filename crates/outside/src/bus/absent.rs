@@ -12,12 +12,12 @@ use crate::log::Log;
 use crate::shared::SharedStore;
 use crate::websocket::Topics;
 
-/// A broker that is used.
-pub(crate) struct Started {
-    pub(crate) tasks: Vec<AbortHandle>,
-    pub(crate) store: Arc<dyn SharedStore>,
-}
-
-pub(crate) fn start(_: &BusAddress, _: &KeepRules, _: &Arc<Topics>, _: &Arc<Log>, _: &Handle) -> io::Result<Started> {
+pub(crate) fn start(
+    _: &BusAddress,
+    _: &KeepRules,
+    _: &Arc<Topics>,
+    _: &Arc<Log>,
+    _: &Handle,
+) -> io::Result<(Vec<AbortHandle>, Arc<dyn SharedStore>)> {
     Err(io::Error::other("this program was built without the feature `bus`"))
 }

@@ -43,7 +43,7 @@ use tokio::task::AbortHandle;
 
 use carrier::BrokerBus;
 use operations::BrokerStore;
-use thread::Service;
+use thread::BrokerThread;
 
 use crate::config::BusAddress;
 use crate::hub::KeepRules;
@@ -51,16 +51,8 @@ use crate::log::Log;
 use crate::shared::SharedStore;
 use crate::websocket::Topics;
 
-/// A broker that is used.
-pub(crate) struct Started {
-    /// The end of these is the end of its use.
-    pub(crate) tasks: Vec<AbortHandle>,
-    /// Shared state in the broker.
-    pub(crate) store: Arc<dyn SharedStore>,
-}
-
-/// Has topics go by the broker at this address from now on, until the tasks that are returned are aborted. Waits for the
-/// first connection, but not for long.
+/// Has topics go by the broker at this address from now on, until the tasks that are returned are aborted; with them
+/// comes the store of shared state in the broker. Waits for the first connection, but not for long.
 ///
 /// # Errors
 /// The system refuses a thread or descriptors, or the address has a file that cannot be used.
@@ -70,7 +62,7 @@ pub(crate) fn start(
     topics: &Arc<Topics>,
     log: &Arc<Log>,
     runtime: &Handle,
-) -> io::Result<Started> {
+) -> io::Result<(Vec<AbortHandle>, Arc<dyn SharedStore>)> {
     let machine = topics.need_machine_bus().cloned();
     let machine = machine.ok_or_else(|| io::Error::other("the topics of this server have no bus"))?;
     let known = topics.broker().and_then(|bus| Arc::clone(bus).as_any()?.downcast::<BrokerBus>().ok());
@@ -83,6 +75,6 @@ pub(crate) fn start(
         }
     };
     let store = Arc::new(BrokerStore::new(Arc::clone(&bus)));
-    let tasks = Service::start(address, rules, bus, topics, log, runtime)?;
-    Ok(Started { tasks, store })
+    let tasks = BrokerThread::start(address, rules, bus, topics, log, runtime)?;
+    Ok((tasks, store as _))
 }
