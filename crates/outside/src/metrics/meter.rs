@@ -273,10 +273,9 @@ impl Meter {
         let table = self.table();
         let numbers: Vec<u64> = table.series.iter().flat_map(Series::numbers).collect();
         if own.defined < table.definitions.len() {
-            match own.writer.define(place.board.file(), &table.definitions[own.defined..]) {
-                Ok(true) => own.defined = table.definitions.len(),
-                // The numbers of series that are not defined are not read.
-                Ok(false) | Err(_) => {}
+            // The numbers of series that are not defined are not read.
+            if let Ok(true) = own.writer.define(place.board.file(), &table.definitions[own.defined..]) {
+                own.defined = table.definitions.len();
             }
         }
         drop(table);

@@ -1,3 +1,5 @@
+//! The board over the lives of processes and generations: each sum is that of all, and falls never.
+
 use super::*;
 use crate::metrics::series::{Combine, Definition, Kind};
 
