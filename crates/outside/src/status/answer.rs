@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::access::{Access, Peer, access};
-use super::overview::{Overview, Rates, count_workers};
+use super::overview::{Overview, RouteRates, count_workers};
 use super::page::{POLICY, page};
 use super::stacks;
 use crate::config::Config;
@@ -26,7 +26,7 @@ pub(super) struct Answerer {
     has_page: bool,
     /// The last overview, which clients share that ask within the same moment.
     last: Mutex<Option<(Instant, Arc<[u8]>)>>,
-    rates: Mutex<Rates>,
+    rates: Mutex<RouteRates>,
 }
 
 /// Time for which an overview is shared: many open pages ask for no more than one needs.

@@ -42,9 +42,9 @@ fn state_of<'w>(process: &ProcessWords, words: &'w Value, now: u64) -> &'w str {
 
 /// The sums of each route at the last moments.
 #[derive(Default)]
-pub(super) struct Rates(VecDeque<(Instant, BTreeMap<String, Point>)>);
+pub(super) struct RouteRates(VecDeque<(Instant, BTreeMap<String, Point>)>);
 
-impl Rates {
+impl RouteRates {
     /// Notes the sums of this moment.
     pub(super) fn note(&mut self, sheet: &Sheet, now: Instant) {
         if self.0.back().is_some_and(|(last, _)| now - *last < SAMPLE) {
@@ -78,7 +78,7 @@ fn by_route(sheet: &Sheet) -> BTreeMap<String, Point> {
 pub(super) struct Overview<'a> {
     pub(super) sheet: &'a Sheet,
     pub(super) history: &'a [Point],
-    pub(super) rates: &'a Rates,
+    pub(super) rates: &'a RouteRates,
     /// The moment of the sheet, and the same in milliseconds since 1970.
     pub(super) at: Instant,
     pub(super) now: u64,
@@ -295,7 +295,7 @@ mod tests {
 
     #[test]
     fn rates_routes_and_workers() {
-        let (mut rates, start) = (Rates::default(), Instant::now());
+        let (mut rates, start) = (RouteRates::default(), Instant::now());
         rates.note(&sheet(10), start);
         rates.note(&sheet(12), start + Duration::from_millis(100));
         let last = sheet(50);
