@@ -10,7 +10,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
 use socket2::{Domain, SockAddr, Type};
 
-use super::connection::{BrokerSocket, Connection};
+use super::connection::{BrokerConnection, BrokerSocket};
 use crate::config::BusPlace;
 use crate::transport::{client_tls, read_roots};
 
@@ -37,7 +37,7 @@ pub(super) fn connect(
     place: &BusPlace,
     tls: Option<&Arc<ClientConfig>>,
     deadline: Instant,
-) -> Result<Connection, ConnectError> {
+) -> Result<BrokerConnection, ConnectError> {
     let socket = match place {
         BusPlace::Tcp { host, port } | BusPlace::Tls { host, port, .. } => connect_tcp(host, *port, deadline),
         BusPlace::Unix(path) => socket2::Socket::new(Domain::UNIX, Type::STREAM, None).and_then(|socket| {
@@ -57,7 +57,7 @@ pub(super) fn connect(
         }
         _ => None,
     };
-    Ok(Connection::new(socket, session))
+    Ok(BrokerConnection::new(socket, session))
 }
 
 fn connect_tcp(host: &str, port: u16, deadline: Instant) -> io::Result<BrokerSocket> {

@@ -2,11 +2,11 @@
 //! threads that wait for them.
 
 use super::carrier::BrokerBus;
-use super::engine::{Answer, KeptFrames};
+use super::engine::{BrokerAnswer, KeptFrames};
 use super::gaps::GapReach;
 use super::line::{Expected, Line, channel_of_process, topic_of};
 use super::operations::is_of_operation;
-use super::questions::Replay;
+use super::questions::PendingReplay;
 use crate::hub::{Frame, FrameKind, decode};
 use crate::websocket::{Delivery, MessageId, Topics};
 
@@ -95,9 +95,13 @@ impl BrokerBus {
     ///
     /// # Errors
     /// There was no command to answer, or the connection has to begin again.
-    pub(super) fn handle_answer(&self, topics: &Topics, answer: &Answer<'_>) -> Result<Option<Complaint>, LineFault> {
+    pub(super) fn handle_answer(
+        &self,
+        topics: &Topics,
+        answer: &BrokerAnswer<'_>,
+    ) -> Result<Option<Complaint>, LineFault> {
         let expected = self.take_expected()?;
-        if let Answer::Refused { code, text } = answer
+        if let BrokerAnswer::Refused { code, text } = answer
             && !is_of_operation(&expected, self.lock().line.as_ref(), code, text)
         {
             return self.handle_refusal(topics, expected, code, text).map(Some);
@@ -105,11 +109,11 @@ impl BrokerBus {
         match (expected, answer) {
             (Expected::Publication { ticket: 0, .. } | Expected::Anything, _) => {}
             (Expected::Publication { ticket, .. }, answer) => {
-                let numbered = if let Answer::Id(id) = answer { Some(*id) } else { None };
+                let numbered = if let BrokerAnswer::Id(id) = answer { Some(*id) } else { None };
                 self.lock().questions.settle_id(ticket, numbered);
                 self.answered.notify_all();
             }
-            (Expected::Count { ticket }, Answer::Receivers(count)) => {
+            (Expected::Count { ticket }, BrokerAnswer::Receivers(count)) => {
                 self.lock().questions.settle_receivers(ticket, *count);
                 self.answered.notify_all();
             }
@@ -117,7 +121,7 @@ impl BrokerBus {
             (Expected::Replay { ticket }, answer) => {
                 let replay = self.lock().questions.take_replay(ticket);
                 if let Some(replay) = replay {
-                    join(topics, replay, if let Answer::Kept(kept) = answer { kept } else { &NOTHING_KEPT });
+                    join(topics, replay, if let BrokerAnswer::Kept(kept) = answer { kept } else { &NOTHING_KEPT });
                 }
             }
             (Expected::Subscription { .. } | Expected::Count { .. }, _) => return Err(LineFault::Unasked),
@@ -156,7 +160,7 @@ impl BrokerBus {
             }
             Expected::Operation { ticket } => {
                 drop(state);
-                self.handle_outcome(ticket, &Answer::Refused { code, text });
+                self.handle_outcome(ticket, &BrokerAnswer::Refused { code, text });
                 state = self.lock();
                 "an operation on shared state"
             }
@@ -192,8 +196,8 @@ fn delivery<'a>(frame: &Frame<'a>) -> Option<Delivery<'a>> {
 }
 
 /// Hands the messages that a subscriber has missed to it.
-fn join(topics: &Topics, replay: Replay, kept: &KeptFrames<'_>) {
-    let Replay { topic, after, joining } = replay;
+fn join(topics: &Topics, replay: PendingReplay, kept: &KeptFrames<'_>) {
+    let PendingReplay { topic, after, joining } = replay;
     let (mut missed, mut rest) = (Vec::new(), kept.frames);
     while let Ok(Some((frame, length))) = decode(rest) {
         rest = &rest[length..];

@@ -60,7 +60,7 @@ impl Write for OwnSocket {
 }
 
 /// A connection to a broker.
-pub(super) struct Connection {
+pub(super) struct BrokerConnection {
     socket: OwnSocket,
     tls: Option<Box<ClientConnection>>,
 }
@@ -72,7 +72,7 @@ pub(super) struct Ready {
     pub(super) is_woken: bool,
 }
 
-impl Connection {
+impl BrokerConnection {
     pub(super) fn new(socket: BrokerSocket, tls: Option<ClientConnection>) -> Self {
         Self { socket: OwnSocket(OwnFile::new(socket)), tls: tls.map(Box::new) }
     }

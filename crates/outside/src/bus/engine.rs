@@ -12,7 +12,7 @@ use crate::websocket::MessageId;
 /// The commands and answers of one kind of broker.
 pub(super) trait Engine: Send + Sync {
     /// A reader for a new connection.
-    fn reader(&self) -> Box<dyn Reader>;
+    fn reader(&self) -> Box<dyn BrokerReader>;
 
     /// The commands with which a connection begins. Returns what each answer means.
     fn begin(&self, out: &mut Vec<u8>) -> Vec<BeginAnswer>;
@@ -23,16 +23,16 @@ pub(super) trait Engine: Send + Sync {
     /// The opposite. One answer: [`Incoming::Unsubscribed`], or a refusal.
     fn unsubscribe(&self, channel: &str, out: &mut Vec<u8>);
 
-    /// Sends a message to a channel. One answer: [`Answer::Receivers`].
+    /// Sends a message to a channel. One answer: [`BrokerAnswer::Receivers`].
     fn publish(&self, channel: &str, message: &[u8], out: &mut Vec<u8>);
 
-    /// The same for a frame of the hub, which the broker numbers and keeps under this name. One answer: [`Answer::Id`].
+    /// The same for a frame of the hub, which the broker numbers and keeps under this name. One answer: [`BrokerAnswer::Id`].
     fn publish_kept(&self, publication: &KeptPublication<'_>, out: &mut Vec<u8>);
 
-    /// Asks for the kept frames of this name after a position. One answer: [`Answer::Kept`].
+    /// Asks for the kept frames of this name after a position. One answer: [`BrokerAnswer::Kept`].
     fn replay(&self, name: &str, after: MessageId, out: &mut Vec<u8>);
 
-    /// Does an operation on shared state for the process of this number. One answer: [`Answer::Outcome`], or a refusal.
+    /// Does an operation on shared state for the process of this number. One answer: [`BrokerAnswer::Outcome`], or a refusal.
     fn operate(&self, operation: &Operation<'_>, owner: u64, out: &mut Vec<u8>);
 
     /// The outcome of an operation that was refused with this code and text; `None`: not for the operation's sake.
@@ -74,7 +74,7 @@ pub(super) enum BeginAnswer {
 }
 
 /// The bytes of one connection, as values.
-pub(super) trait Reader: Send {
+pub(super) trait BrokerReader: Send {
     /// Takes bytes of the broker, and calls the function with each value that is complete.
     ///
     /// # Errors
@@ -91,14 +91,14 @@ pub(super) enum Incoming<'a> {
     },
     Subscribed(&'a [u8]),
     Unsubscribed(&'a [u8]),
-    Answer(Answer<'a>),
+    Answer(BrokerAnswer<'a>),
     /// News without a command before it.
     Other,
 }
 
 /// The answer to a command.
 #[derive(Debug, PartialEq)]
-pub(super) enum Answer<'a> {
+pub(super) enum BrokerAnswer<'a> {
     Done,
     /// Processes that have got the message.
     Receivers(u64),

@@ -6,8 +6,8 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::carrier::BrokerBus;
-use super::connection::Connection;
-use super::engine::{Answer, BeginAnswer, BrokenProtocol, BrokerFacts, Engine, Incoming, Reader};
+use super::connection::BrokerConnection;
+use super::engine::{BeginAnswer, BrokenProtocol, BrokerAnswer, BrokerFacts, BrokerReader, Engine, Incoming};
 use super::line::{channel_of_all, channel_of_process};
 use crate::hub::{Frame, FrameKind};
 
@@ -18,13 +18,13 @@ const SHOWN: usize = 200;
 
 /// A connection on which commands may be sent.
 pub(super) struct SignedIn {
-    pub(super) reader: Box<dyn Reader>,
+    pub(super) reader: Box<dyn BrokerReader>,
     pub(super) facts: BrokerFacts,
 }
 
 /// The connection cannot be used.
 #[derive(Debug)]
-pub(super) enum Refusal {
+pub(super) enum SignInRefusal {
     /// User and password, or the version.
     SignIn {
         code: String,
@@ -47,11 +47,11 @@ pub(super) enum Refusal {
 /// # Errors
 /// The broker refuses something, or there was no answer in time.
 pub(super) fn sign_in(
-    connection: &mut Connection,
+    connection: &mut BrokerConnection,
     engine: &dyn Engine,
     bus: &BrokerBus,
     deadline: Instant,
-) -> Result<SignedIn, Refusal> {
+) -> Result<SignedIn, SignInRefusal> {
     let mut commands = Vec::new();
     let mut expected: VecDeque<_> = engine.begin(&mut commands).into();
     let own = channel_of_process(engine.prefix(), bus.origin());
@@ -64,23 +64,23 @@ pub(super) fn sign_in(
     let mut reader = engine.reader();
     while !expected.is_empty() {
         if sent < commands.len() {
-            sent += connection.write(&commands[sent..]).map_err(Refusal::Lost)?;
+            sent += connection.write(&commands[sent..]).map_err(SignInRefusal::Lost)?;
         }
-        connection.flush().map_err(Refusal::Lost)?;
-        match connection.read(&mut scratch).map_err(Refusal::Lost)? {
+        connection.flush().map_err(SignInRefusal::Lost)?;
+        match connection.read(&mut scratch).map_err(SignInRefusal::Lost)? {
             None => {
                 let left = deadline.saturating_duration_since(Instant::now());
                 if left.is_zero() {
-                    return Err(Refusal::TimedOut);
+                    return Err(SignInRefusal::TimedOut);
                 }
                 let timeout = left.max(Duration::from_millis(1));
                 let ready = connection.wait(bus.waker(), true, sent < commands.len(), timeout);
-                if ready.map_err(Refusal::Lost)?.is_woken {
+                if ready.map_err(SignInRefusal::Lost)?.is_woken {
                     // Nothing has to be sent before this is done; the end of the run may wait so long.
                     bus.waker().clear();
                 }
             }
-            Some(0) => return Err(Refusal::Closed),
+            Some(0) => return Err(SignInRefusal::Closed),
             Some(count) => {
                 let mut refusal = None;
                 let received = reader.receive(&scratch[..count], &mut |value| {
@@ -88,7 +88,7 @@ pub(super) fn sign_in(
                         refusal = take(&value, &mut expected, &mut facts).err();
                     }
                 });
-                received.map_err(Refusal::Broken)?;
+                received.map_err(SignInRefusal::Broken)?;
                 if let Some(refusal) = refusal {
                     return Err(refusal);
                 }
@@ -98,19 +98,23 @@ pub(super) fn sign_in(
     Ok(SignedIn { reader, facts })
 }
 
-fn take(value: &Incoming<'_>, expected: &mut VecDeque<BeginAnswer>, facts: &mut BrokerFacts) -> Result<(), Refusal> {
+fn take(
+    value: &Incoming<'_>,
+    expected: &mut VecDeque<BeginAnswer>,
+    facts: &mut BrokerFacts,
+) -> Result<(), SignInRefusal> {
     if matches!(value, Incoming::Message { .. } | Incoming::Other) {
         return Ok(());
     }
-    let expected = expected.pop_front().ok_or(Refusal::Unasked)?;
+    let expected = expected.pop_front().ok_or(SignInRefusal::Unasked)?;
     match value {
-        Incoming::Answer(Answer::Refused { code, text }) => match expected {
+        Incoming::Answer(BrokerAnswer::Refused { code, text }) => match expected {
             // Its text may quote the command, and with it the password.
-            BeginAnswer::SignIn => Err(Refusal::SignIn { code: shown(code) }),
-            BeginAnswer::Needed => Err(Refusal::Command { code: shown(code), text: shown(text) }),
+            BeginAnswer::SignIn => Err(SignInRefusal::SignIn { code: shown(code) }),
+            BeginAnswer::Needed => Err(SignInRefusal::Command { code: shown(code), text: shown(text) }),
             BeginAnswer::Wanted => Ok(()),
         },
-        Incoming::Answer(Answer::Facts(new)) => {
+        Incoming::Answer(BrokerAnswer::Facts(new)) => {
             facts.life = facts.life.take().or_else(|| new.life.clone());
             facts.cut = facts.cut.or(new.cut);
             Ok(())
@@ -123,7 +127,7 @@ fn shown(text: &str) -> String {
     text.chars().take(SHOWN).collect()
 }
 
-impl Refusal {
+impl SignInRefusal {
     /// Whether it stays until the configuration or the broker is changed.
     pub(super) fn is_lasting(&self) -> bool {
         match self {
@@ -134,7 +138,7 @@ impl Refusal {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for SignInRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::SignIn { code } => match code.as_str() {

@@ -43,7 +43,7 @@ use tokio::task::AbortHandle;
 
 use carrier::BrokerBus;
 use operations::BrokerStore;
-use thread::Service;
+use thread::BrokerService;
 
 use crate::config::BusAddress;
 use crate::hub::KeepRules;
@@ -52,7 +52,7 @@ use crate::shared::SharedStore;
 use crate::websocket::Topics;
 
 /// A broker that is used.
-pub(crate) struct Started {
+pub(crate) struct StartedBroker {
     /// The end of these is the end of its use.
     pub(crate) tasks: Vec<AbortHandle>,
     /// Shared state in the broker.
@@ -70,7 +70,7 @@ pub(crate) fn start(
     topics: &Arc<Topics>,
     log: &Arc<Log>,
     runtime: &Handle,
-) -> io::Result<Started> {
+) -> io::Result<StartedBroker> {
     let machine = topics.need_machine_bus().cloned();
     let machine = machine.ok_or_else(|| io::Error::other("the topics of this server have no bus"))?;
     let known = topics.broker().and_then(|bus| Arc::clone(bus).as_any()?.downcast::<BrokerBus>().ok());
@@ -83,6 +83,6 @@ pub(crate) fn start(
         }
     };
     let store = Arc::new(BrokerStore::new(Arc::clone(&bus)));
-    let tasks = Service::start(address, rules, bus, topics, log, runtime)?;
-    Ok(Started { tasks, store })
+    let tasks = BrokerService::start(address, rules, bus, topics, log, runtime)?;
+    Ok(StartedBroker { tasks, store })
 }

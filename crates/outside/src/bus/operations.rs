@@ -8,7 +8,7 @@ use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
 use super::carrier::BrokerBus;
-use super::engine::Answer;
+use super::engine::BrokerAnswer;
 use super::line::{Expected, Line};
 use crate::shared::{MAX_KEY, MAX_VALUE, OnOutcome, Operation, Outcome, SharedRefusal, SharedStore, StoreError};
 
@@ -70,10 +70,10 @@ impl BrokerBus {
     }
 
     /// Hands the outcome of an operation to the function that waits for it.
-    pub(super) fn handle_outcome(&self, ticket: u64, answer: &Answer<'_>) {
+    pub(super) fn handle_outcome(&self, ticket: u64, answer: &BrokerAnswer<'_>) {
         let outcome = match answer {
-            Answer::Outcome(outcome) => Some(outcome.clone()),
-            Answer::Refused { code, text } => {
+            BrokerAnswer::Outcome(outcome) => Some(outcome.clone()),
+            BrokerAnswer::Refused { code, text } => {
                 self.lock().line.as_ref().and_then(|line: &Line| line.engine.refusal(code, text))
             }
             _ => None,

@@ -11,7 +11,7 @@ use redis::{Cmd, Parser, PushKind, Value, cmd};
 use super::engine::*;
 use super::redis_operations::{self, ALIVE, alive_key, outcome_of};
 use super::resp::RespBounds;
-use super::scripts::{self, Script};
+use super::scripts::{self, BrokerScript};
 use crate::config::BusAddress;
 use crate::hub::MAX_PAYLOAD;
 use crate::shared::{Operation, Outcome};
@@ -28,14 +28,14 @@ const BEHIND_NUMBER: usize = 32;
 /// The engine of a Redis or Valkey.
 pub(super) struct RedisEngine {
     address: BusAddress,
-    publish: Script,
-    replay: Script,
-    operate: Script,
+    publish: BrokerScript,
+    replay: BrokerScript,
+    operate: BrokerScript,
 }
 
 impl RedisEngine {
     pub(super) fn new(address: &BusAddress) -> Self {
-        let [publish, replay, operate] = [scripts::PUBLISH, scripts::REPLAY, scripts::OPERATE].map(Script::new);
+        let [publish, replay, operate] = [scripts::PUBLISH, scripts::REPLAY, scripts::OPERATE].map(BrokerScript::new);
         Self { address: address.clone(), publish, replay, operate }
     }
 
@@ -46,7 +46,7 @@ impl RedisEngine {
 }
 
 impl Engine for RedisEngine {
-    fn reader(&self) -> Box<dyn Reader> {
+    fn reader(&self) -> Box<dyn BrokerReader> {
         Box::new(RedisReader { bounds: RespBounds::default(), parser: Parser::new() })
     }
 
@@ -133,7 +133,7 @@ struct RedisReader {
     parser: Parser,
 }
 
-impl Reader for RedisReader {
+impl BrokerReader for RedisReader {
     fn receive(&mut self, bytes: &[u8], on_value: &mut dyn FnMut(Incoming<'_>)) -> Result<(), BrokenProtocol> {
         self.bounds.receive(bytes)?;
         let mut source = Source(bytes);
@@ -169,32 +169,34 @@ fn incoming(value: &Value) -> Incoming<'_> {
     }
 }
 
-fn answer(value: &Value) -> Answer<'_> {
+fn answer(value: &Value) -> BrokerAnswer<'_> {
     match value {
-        Value::ServerError(error) => Answer::Refused { code: error.code(), text: error.details().unwrap_or_default() },
-        Value::Int(count) => Answer::Receivers(u64::try_from(*count).unwrap_or(0)),
+        Value::ServerError(error) => {
+            BrokerAnswer::Refused { code: error.code(), text: error.details().unwrap_or_default() }
+        }
+        Value::Int(count) => BrokerAnswer::Receivers(u64::try_from(*count).unwrap_or(0)),
         Value::Array(values) => match values.as_slice() {
-            [Value::BulkString(epoch), Value::Int(number)] => Answer::Id(position(epoch, *number)),
+            [Value::BulkString(epoch), Value::Int(number)] => BrokerAnswer::Id(position(epoch, *number)),
             [Value::BulkString(epoch), Value::Int(number), Value::Int(count), Value::BulkString(frames)] => {
                 let count = u64::try_from(*count).unwrap_or(0);
-                Answer::Kept(KeptFrames { last: position(epoch, *number), count, frames })
+                BrokerAnswer::Kept(KeptFrames { last: position(epoch, *number), count, frames })
             }
-            values => outcome_of(values).map_or(Answer::Unknown, Answer::Outcome),
+            values => outcome_of(values).map_or(BrokerAnswer::Unknown, BrokerAnswer::Outcome),
         },
-        Value::BulkString(bytes) => std::str::from_utf8(bytes).map_or(Answer::Unknown, text_answer),
+        Value::BulkString(bytes) => std::str::from_utf8(bytes).map_or(BrokerAnswer::Unknown, text_answer),
         Value::VerbatimString { text, .. } => text_answer(text),
-        _ => Answer::Done,
+        _ => BrokerAnswer::Done,
     }
 }
 
 /// Facts, or a text that needs no reading: the name of a script, for one.
-fn text_answer(text: &str) -> Answer<'_> {
+fn text_answer(text: &str) -> BrokerAnswer<'_> {
     let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     let (life, cut) = (field("run_id"), field("client_output_buffer_limit_disconnections"));
     if life.is_none() && cut.is_none() {
-        return Answer::Done;
+        return BrokerAnswer::Done;
     }
-    Answer::Facts(BrokerFacts { life: life.map(str::to_owned), cut: cut.and_then(|cut| cut.parse().ok()) })
+    BrokerAnswer::Facts(BrokerFacts { life: life.map(str::to_owned), cut: cut.and_then(|cut| cut.parse().ok()) })
 }
 
 /// An epoch of eight bytes and a number.
@@ -229,12 +231,12 @@ mod tests {
             [
                 "Subscribed([97])",
                 "Message { channel: [97], payload: [13, 10, 13, 10] }",
-                "Answer(Receivers(2))",
-                "Answer(Refused { code: \"NOPERM\", text: \"no channel\" })",
-                "Answer(Done)",
-                "Answer(Id(MessageId { epoch: 1, number: 5 }))",
-                "Answer(Kept(KeptFrames { last: MessageId { epoch: 0, number: 0 }, count: 0, frames: [] }))",
-                "Answer(Facts(BrokerFacts { life: Some(\"abc\"), cut: None }))",
+                "BrokerAnswer(Receivers(2))",
+                "BrokerAnswer(Refused { code: \"NOPERM\", text: \"no channel\" })",
+                "BrokerAnswer(Done)",
+                "BrokerAnswer(Id(MessageId { epoch: 1, number: 5 }))",
+                "BrokerAnswer(Kept(KeptFrames { last: MessageId { epoch: 0, number: 0 }, count: 0, frames: [] }))",
+                "BrokerAnswer(Facts(BrokerFacts { life: Some(\"abc\"), cut: None }))",
                 "Other",
             ]
         );

@@ -7,12 +7,12 @@
 use std::fmt::Write as _;
 
 /// A script and the name by which the broker knows it.
-pub(super) struct Script {
+pub(super) struct BrokerScript {
     pub(super) source: &'static str,
     pub(super) sha: String,
 }
 
-impl Script {
+impl BrokerScript {
     pub(super) fn new(source: &'static str) -> Self {
         let digest = sha1_smol::Sha1::from(source).digest().bytes();
         let sha = digest.iter().fold(String::new(), |mut text, byte| {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::arrivals::{Complaint, LineFault};
 use super::carrier::BrokerBus;
-use super::engine::{Answer, Engine};
+use super::engine::{BrokerAnswer, Engine};
 use super::redis::RedisEngine;
 use crate::hub::{Frame, FrameKind, Keep, KeepRules};
 use crate::websocket::{Bus, BusError, Joining, Message, MessageId, TopicEvent, TopicInterest, TopicReader, Topics};
@@ -93,7 +93,7 @@ impl Carried {
         found
     }
 
-    fn answer(&self, answer: &Answer<'_>) -> Result<Option<Complaint>, LineFault> {
+    fn answer(&self, answer: &BrokerAnswer<'_>) -> Result<Option<Complaint>, LineFault> {
         self.bus.handle_answer(&self.topics, answer)
     }
 }
@@ -189,15 +189,15 @@ fn a_broker_that_takes_nothing_costs_its_queue() {
 fn answers_without_a_command_end_the_connection() {
     let carried = Carried::new();
     carried.bus.arrive(&carried.engine);
-    assert_eq!(carried.answer(&Answer::Done), Err(LineFault::Unasked));
+    assert_eq!(carried.answer(&BrokerAnswer::Done), Err(LineFault::Unasked));
     carried.publish("a", "x");
-    let refused = Answer::Refused { code: "NOPERM", text: "no" };
+    let refused = BrokerAnswer::Refused { code: "NOPERM", text: "no" };
     assert!(matches!(carried.answer(&refused), Ok(Some(Complaint::Refused { subject: "a message", .. }))));
     carried.publish("a", "x");
-    let refused = Answer::Refused { code: "NOSCRIPT", text: "no" };
+    let refused = BrokerAnswer::Refused { code: "NOSCRIPT", text: "no" };
     assert_eq!(carried.answer(&refused), Err(LineFault::LostScripts));
     carried.subscribe("a", 1);
-    assert_eq!(carried.answer(&Answer::Done), Err(LineFault::Unasked));
+    assert_eq!(carried.answer(&BrokerAnswer::Done), Err(LineFault::Unasked));
 }
 
 #[test]

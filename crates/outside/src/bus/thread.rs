@@ -16,9 +16,9 @@ use tokio::task::AbortHandle;
 use super::address::{ConnectError, connect, tls_of};
 use super::arrivals::{Complaint, LineFault};
 use super::carrier::BrokerBus;
-use super::connection::Connection;
-use super::engine::{BrokenProtocol, BrokerFacts, Engine, Incoming, Reader};
-use super::handshake::{Refusal, SignedIn, sign_in};
+use super::connection::BrokerConnection;
+use super::engine::{BrokenProtocol, BrokerFacts, BrokerReader, Engine, Incoming};
+use super::handshake::{SignInRefusal, SignedIn, sign_in};
 use super::redis::RedisEngine;
 use super::reports::{ReportKind, Reports, reason};
 use crate::config::{BusAddress, BusPlace};
@@ -49,7 +49,7 @@ const MAX_READ: usize = 64 << 10;
 const MAX_READS: usize = 16;
 
 /// A thread and its connection.
-pub(super) struct Service {
+pub(super) struct BrokerService {
     bus: Arc<BrokerBus>,
     topics: Weak<Topics>,
     place: BusPlace,
@@ -70,7 +70,7 @@ pub(super) struct Service {
 #[derive(Debug)]
 enum Loss {
     Connect(ConnectError),
-    Refused(Refusal),
+    Refused(SignInRefusal),
     Closed,
     Lost(io::Error),
     Silent,
@@ -88,7 +88,7 @@ impl Drop for EndGuard {
     }
 }
 
-impl Service {
+impl BrokerService {
     pub(super) fn start(
         address: &BusAddress,
         rules: &KeepRules,
@@ -175,7 +175,7 @@ impl Service {
     }
 
     /// Moves bytes in both directions.
-    fn carry(&mut self, connection: &mut Connection, reader: &mut dyn Reader) -> Result<(), Loss> {
+    fn carry(&mut self, connection: &mut BrokerConnection, reader: &mut dyn BrokerReader) -> Result<(), Loss> {
         let (mut unsent, mut sent) = (Vec::new(), 0);
         let (mut heard, mut has_asked, mut may_have_more) = (Instant::now(), false, false);
         let mut end: Option<Instant> = None;
@@ -247,7 +247,12 @@ impl Service {
     }
 
     /// Reads what has come and hands it out. Returns whether there may be more.
-    fn read(&mut self, connection: &mut Connection, reader: &mut dyn Reader, topics: &Topics) -> Result<bool, Loss> {
+    fn read(
+        &mut self,
+        connection: &mut BrokerConnection,
+        reader: &mut dyn BrokerReader,
+        topics: &Topics,
+    ) -> Result<bool, Loss> {
         for _ in 0..MAX_READS {
             let count = match connection.read(&mut self.scratch)? {
                 None => return Ok(false),
@@ -322,12 +327,12 @@ impl From<io::Error> for Loss {
     }
 }
 
-impl From<Refusal> for Loss {
-    fn from(refusal: Refusal) -> Self {
+impl From<SignInRefusal> for Loss {
+    fn from(refusal: SignInRefusal) -> Self {
         match refusal {
-            Refusal::Closed => Self::Closed,
-            Refusal::Lost(error) => Self::Lost(error),
-            Refusal::Broken(broken) => Self::Broken(broken),
+            SignInRefusal::Closed => Self::Closed,
+            SignInRefusal::Lost(error) => Self::Lost(error),
+            SignInRefusal::Broken(broken) => Self::Broken(broken),
             refusal => Self::Refused(refusal),
         }
     }

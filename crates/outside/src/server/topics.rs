@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::task::AbortHandle;
 
-use crate::bus::Started;
+use crate::bus::StartedBroker;
 use crate::exchange::Service;
 use crate::hub::{Keep, KeepRules};
 
@@ -26,7 +26,7 @@ pub(super) fn begin(service: &Arc<Service>) -> io::Result<Vec<AbortHandle>> {
     // Rules of a configuration before this one end even if there are no others.
     bus.keep(topics, &rules.to_text());
     if let Some(address) = &config.bus {
-        let Started { tasks: more, store } = crate::bus::start(address, &rules, topics, &service.log, runtime)?;
+        let StartedBroker { tasks: more, store } = crate::bus::start(address, &rules, topics, &service.log, runtime)?;
         tasks.extend(more);
         service.site.shared.set_store(store);
     }
