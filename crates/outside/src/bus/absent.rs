@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+pub(crate) use AbsentBroker as StartedBroker;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
@@ -12,12 +13,18 @@ use crate::log::Log;
 use crate::shared::SharedStore;
 use crate::websocket::Topics;
 
+/// A broker that is used.
+pub(crate) struct AbsentBroker {
+    pub(crate) tasks: Vec<AbortHandle>,
+    pub(crate) store: Arc<dyn SharedStore>,
+}
+
 pub(crate) fn start(
     _: &BusAddress,
     _: &KeepRules,
     _: &Arc<Topics>,
     _: &Arc<Log>,
     _: &Handle,
-) -> io::Result<(Vec<AbortHandle>, Arc<dyn SharedStore>)> {
+) -> io::Result<AbsentBroker> {
     Err(io::Error::other("this program was built without the feature `bus`"))
 }

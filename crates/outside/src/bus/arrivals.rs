@@ -6,7 +6,7 @@ use super::engine::{BrokerAnswer, KeptFrames};
 use super::gaps::GapReach;
 use super::line::{Expected, Line, channel_of_process, topic_of};
 use super::operations::is_of_operation;
-use super::questions::MissedQuestion;
+use super::questions::PendingReplay;
 use crate::hub::{Frame, FrameKind, decode};
 use crate::websocket::{Delivery, MessageId, Topics};
 
@@ -118,7 +118,7 @@ impl BrokerBus {
                 self.answered.notify_all();
             }
             (Expected::Operation { ticket }, answer) => self.handle_outcome(ticket, answer),
-            (Expected::MissedQuestion { ticket }, answer) => {
+            (Expected::Replay { ticket }, answer) => {
                 let replay = self.lock().questions.take_replay(ticket);
                 if let Some(replay) = replay {
                     join(topics, replay, if let BrokerAnswer::Kept(kept) = answer { kept } else { &NOTHING_KEPT });
@@ -164,7 +164,7 @@ impl BrokerBus {
                 state = self.lock();
                 "an operation on shared state"
             }
-            Expected::MissedQuestion { ticket } => {
+            Expected::Replay { ticket } => {
                 replay = state.questions.take_replay(ticket);
                 "a question for kept messages"
             }
@@ -196,8 +196,8 @@ fn delivery<'a>(frame: &Frame<'a>) -> Option<Delivery<'a>> {
 }
 
 /// Hands the messages that a subscriber has missed to it.
-fn join(topics: &Topics, replay: MissedQuestion, kept: &KeptFrames<'_>) {
-    let MissedQuestion { topic, after, joining } = replay;
+fn join(topics: &Topics, replay: PendingReplay, kept: &KeptFrames<'_>) {
+    let PendingReplay { topic, after, joining } = replay;
     let (mut missed, mut rest) = (Vec::new(), kept.frames);
     while let Ok(Some((frame, length))) = decode(rest) {
         rest = &rest[length..];

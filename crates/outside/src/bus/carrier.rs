@@ -15,7 +15,7 @@ use super::engine::Engine;
 use super::gaps::{GapReach, Gaps};
 use super::line::{Expected, Line, channel_of_all};
 use super::pending::Operations;
-use super::questions::{BrokerQuestions, MissedQuestion, WaitedAnswer};
+use super::questions::{BrokerQuestions, BrokerReply, PendingReplay};
 use crate::hub::{Frame, FrameKind, KeepRules, MAX_PAYLOAD, MAX_TOPIC, machine, random};
 use crate::shared::StoreError;
 use crate::websocket::{Bus, BusError, Joining, Message, MessageId, TopicInterest, Topics};
@@ -104,7 +104,7 @@ impl BrokerBus {
     }
 
     /// Waits for the answer of this ticket.
-    fn wait(&self, mut state: MutexGuard<'_, State>, ticket: u64, timeout: Duration) -> Result<WaitedAnswer, BusError> {
+    fn wait(&self, mut state: MutexGuard<'_, State>, ticket: u64, timeout: Duration) -> Result<BrokerReply, BusError> {
         let deadline = Instant::now() + timeout;
         loop {
             if let Some(answer) = state.questions.take(ticket) {
@@ -187,8 +187,8 @@ impl Bus for BrokerBus {
             Way::Broker => {
                 self.release(state);
                 match self.wait(self.lock(), ticket, timeout)? {
-                    WaitedAnswer::Id(id) => Ok(id),
-                    WaitedAnswer::Count(_) => Err(BusError::Ended),
+                    BrokerReply::Id(id) => Ok(id),
+                    BrokerReply::Count(_) => Err(BusError::Ended),
                 }
             }
             Way::Dropped(_) => {
@@ -235,7 +235,7 @@ impl Bus for BrokerBus {
             return self.machine.replay(topics, topic, after, joining);
         }
         let has_kept = state.rules.of(topic).is_some();
-        let ticket = state.questions.expect_replay(MissedQuestion { topic: topic.into(), after, joining });
+        let ticket = state.questions.expect_replay(PendingReplay { topic: topic.into(), after, joining });
         if let Some(line) = &mut state.line {
             match has_kept {
                 true => line.replay(topic, after, ticket),
@@ -259,8 +259,8 @@ impl Bus for BrokerBus {
         }
         self.release(state);
         match self.wait(self.lock(), ticket, timeout)? {
-            WaitedAnswer::Count(count) => Ok(usize::try_from(count).unwrap_or(usize::MAX)),
-            WaitedAnswer::Id(_) => Err(BusError::Ended),
+            BrokerReply::Count(count) => Ok(usize::try_from(count).unwrap_or(usize::MAX)),
+            BrokerReply::Id(_) => Err(BusError::Ended),
         }
     }
 
@@ -361,7 +361,7 @@ impl BrokerBus {
         operations.into_iter().for_each(|on_outcome| on_outcome(Err(StoreError::Away)));
         if let Some(topics) = topics {
             topics.leave(leaving);
-            for MissedQuestion { topic, after, joining } in replays {
+            for PendingReplay { topic, after, joining } in replays {
                 self.machine.replay(topics, &topic, after, joining);
             }
         }

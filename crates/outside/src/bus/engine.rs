@@ -12,7 +12,7 @@ use crate::websocket::MessageId;
 /// The commands and answers of one kind of broker.
 pub(super) trait Engine: Send + Sync {
     /// A reader for a new connection.
-    fn reader(&self) -> Box<dyn AnswerReader>;
+    fn reader(&self) -> Box<dyn BrokerReader>;
 
     /// The commands with which a connection begins. Returns what each answer means.
     fn begin(&self, out: &mut Vec<u8>) -> Vec<BeginAnswer>;
@@ -74,7 +74,7 @@ pub(super) enum BeginAnswer {
 }
 
 /// The bytes of one connection, as values.
-pub(super) trait AnswerReader: Send {
+pub(super) trait BrokerReader: Send {
     /// Takes bytes of the broker, and calls the function with each value that is complete.
     ///
     /// # Errors
@@ -91,7 +91,7 @@ pub(super) enum Incoming<'a> {
     },
     Subscribed(&'a [u8]),
     Unsubscribed(&'a [u8]),
-    BrokerAnswer(BrokerAnswer<'a>),
+    Answer(BrokerAnswer<'a>),
     /// News without a command before it.
     Other,
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::carrier::BrokerBus;
 use super::connection::BrokerConnection;
-use super::engine::{AnswerReader, BeginAnswer, BrokenProtocol, BrokerAnswer, BrokerFacts, Engine, Incoming};
+use super::engine::{BeginAnswer, BrokenProtocol, BrokerAnswer, BrokerFacts, BrokerReader, Engine, Incoming};
 use super::line::{channel_of_all, channel_of_process};
 use crate::hub::{Frame, FrameKind};
 
@@ -18,7 +18,7 @@ const SHOWN: usize = 200;
 
 /// A connection on which commands may be sent.
 pub(super) struct SignedIn {
-    pub(super) reader: Box<dyn AnswerReader>,
+    pub(super) reader: Box<dyn BrokerReader>,
     pub(super) facts: BrokerFacts,
 }
 
@@ -108,13 +108,13 @@ fn take(
     }
     let expected = expected.pop_front().ok_or(SignInRefusal::Unasked)?;
     match value {
-        Incoming::BrokerAnswer(BrokerAnswer::Refused { code, text }) => match expected {
+        Incoming::Answer(BrokerAnswer::Refused { code, text }) => match expected {
             // Its text may quote the command, and with it the password.
             BeginAnswer::SignIn => Err(SignInRefusal::SignIn { code: shown(code) }),
             BeginAnswer::Needed => Err(SignInRefusal::Command { code: shown(code), text: shown(text) }),
             BeginAnswer::Wanted => Ok(()),
         },
-        Incoming::BrokerAnswer(BrokerAnswer::Facts(new)) => {
+        Incoming::Answer(BrokerAnswer::Facts(new)) => {
             facts.life = facts.life.take().or_else(|| new.life.clone());
             facts.cut = facts.cut.or(new.cut);
             Ok(())

@@ -27,7 +27,7 @@ pub(super) enum Expected {
     /// The operation on shared state under this ticket.
     Operation { ticket: u64 },
     /// The question about missed messages under this ticket.
-    MissedQuestion { ticket: u64 },
+    Replay { ticket: u64 },
 }
 
 /// A connection on which commands may be sent.
@@ -102,12 +102,12 @@ impl Line {
     }
 
     pub(super) fn replay(&mut self, topic: &str, after: MessageId, ticket: u64) {
-        self.command(Expected::MissedQuestion { ticket }, None, |line, out| line.engine.replay(topic, after, out));
+        self.command(Expected::Replay { ticket }, None, |line, out| line.engine.replay(topic, after, out));
     }
 
     /// Asks for nothing, under the ticket of a replay: the answer comes behind those of commands before it.
     pub(super) fn replay_nothing(&mut self, ticket: u64) {
-        self.command(Expected::MissedQuestion { ticket }, None, |line, out| line.engine.ping(out));
+        self.command(Expected::Replay { ticket }, None, |line, out| line.engine.ping(out));
     }
 
     pub(super) fn operate(&mut self, operation: &Operation<'_>, owner: u64, ticket: u64) {

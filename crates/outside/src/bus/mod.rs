@@ -43,7 +43,7 @@ use tokio::task::AbortHandle;
 
 use carrier::BrokerBus;
 use operations::BrokerStore;
-use thread::BrokerThread;
+use thread::BrokerService;
 
 use crate::config::BusAddress;
 use crate::hub::KeepRules;
@@ -51,8 +51,16 @@ use crate::log::Log;
 use crate::shared::SharedStore;
 use crate::websocket::Topics;
 
-/// Has topics go by the broker at this address from now on, until the tasks that are returned are aborted; with them
-/// comes the store of shared state in the broker. Waits for the first connection, but not for long.
+/// A broker that is used.
+pub(crate) struct StartedBroker {
+    /// The end of these is the end of its use.
+    pub(crate) tasks: Vec<AbortHandle>,
+    /// Shared state in the broker.
+    pub(crate) store: Arc<dyn SharedStore>,
+}
+
+/// Has topics go by the broker at this address from now on, until the tasks that are returned are aborted. Waits for the
+/// first connection, but not for long.
 ///
 /// # Errors
 /// The system refuses a thread or descriptors, or the address has a file that cannot be used.
@@ -62,7 +70,7 @@ pub(crate) fn start(
     topics: &Arc<Topics>,
     log: &Arc<Log>,
     runtime: &Handle,
-) -> io::Result<(Vec<AbortHandle>, Arc<dyn SharedStore>)> {
+) -> io::Result<StartedBroker> {
     let machine = topics.need_machine_bus().cloned();
     let machine = machine.ok_or_else(|| io::Error::other("the topics of this server have no bus"))?;
     let known = topics.broker().and_then(|bus| Arc::clone(bus).as_any()?.downcast::<BrokerBus>().ok());
@@ -75,6 +83,6 @@ pub(crate) fn start(
         }
     };
     let store = Arc::new(BrokerStore::new(Arc::clone(&bus)));
-    let tasks = BrokerThread::start(address, rules, bus, topics, log, runtime)?;
-    Ok((tasks, store as _))
+    let tasks = BrokerService::start(address, rules, bus, topics, log, runtime)?;
+    Ok(StartedBroker { tasks, store })
 }

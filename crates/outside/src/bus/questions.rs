@@ -7,7 +7,7 @@ use crate::websocket::{BusError, Joining, MessageId};
 
 /// An answer for a thread that waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum WaitedAnswer {
+pub(super) enum BrokerReply {
     Id(MessageId),
     Count(u64),
 }
@@ -25,11 +25,11 @@ enum Question {
         answered: u64,
         sum: u64,
     },
-    Answered(Result<WaitedAnswer, BusError>),
+    Answered(Result<BrokerReply, BusError>),
 }
 
 /// A question for missed messages.
-pub(super) struct MissedQuestion {
+pub(super) struct PendingReplay {
     pub(super) topic: Arc<str>,
     pub(super) after: MessageId,
     pub(super) joining: Joining,
@@ -39,7 +39,7 @@ pub(super) struct MissedQuestion {
 pub(super) struct BrokerQuestions {
     last: u64,
     questions: HashMap<u64, Question>,
-    replays: HashMap<u64, MissedQuestion>,
+    replays: HashMap<u64, PendingReplay>,
 }
 
 impl BrokerQuestions {
@@ -57,13 +57,13 @@ impl BrokerQuestions {
         self.last
     }
 
-    pub(super) fn expect_replay(&mut self, replay: MissedQuestion) -> u64 {
+    pub(super) fn expect_replay(&mut self, replay: PendingReplay) -> u64 {
         self.last += 1;
         self.replays.insert(self.last, replay);
         self.last
     }
 
-    pub(super) fn take_replay(&mut self, ticket: u64) -> Option<MissedQuestion> {
+    pub(super) fn take_replay(&mut self, ticket: u64) -> Option<PendingReplay> {
         self.replays.remove(&ticket)
     }
 
@@ -71,7 +71,7 @@ impl BrokerQuestions {
     pub(super) fn settle_id(&mut self, ticket: u64, numbered: Option<MessageId>) {
         if let Some(question @ Question::Id { .. }) = self.questions.get_mut(&ticket) {
             let Question::Id { planned } = *question else { return };
-            *question = Question::Answered(Ok(WaitedAnswer::Id(numbered.unwrap_or(planned))));
+            *question = Question::Answered(Ok(BrokerReply::Id(numbered.unwrap_or(planned))));
         }
     }
 
@@ -97,7 +97,7 @@ impl BrokerQuestions {
             && let Question::Count { processes: Some(processes), answered, sum } = *question
             && answered >= processes
         {
-            *question = Question::Answered(Ok(WaitedAnswer::Count(sum)));
+            *question = Question::Answered(Ok(BrokerReply::Count(sum)));
         }
     }
 
@@ -109,7 +109,7 @@ impl BrokerQuestions {
     }
 
     /// The answer of this ticket, if it has come.
-    pub(super) fn take(&mut self, ticket: u64) -> Option<Result<WaitedAnswer, BusError>> {
+    pub(super) fn take(&mut self, ticket: u64) -> Option<Result<BrokerReply, BusError>> {
         let Some(Question::Answered(answer)) = self.questions.get(&ticket) else { return None };
         let answer = *answer;
         self.questions.remove(&ticket);
@@ -122,7 +122,7 @@ impl BrokerQuestions {
     }
 
     /// The connection is lost: no answer comes. Returns the questions for missed messages.
-    pub(super) fn fail(&mut self) -> Vec<MissedQuestion> {
+    pub(super) fn fail(&mut self) -> Vec<PendingReplay> {
         for question in self.questions.values_mut() {
             if !matches!(question, Question::Answered(_)) {
                 *question = Question::Answered(Err(BusError::Cut));
@@ -148,7 +148,7 @@ mod tests {
                     process => questions.add_count(ticket, process * 10),
                 }
             }
-            assert_eq!(questions.take(ticket), Some(Ok(WaitedAnswer::Count(30))));
+            assert_eq!(questions.take(ticket), Some(Ok(BrokerReply::Count(30))));
             questions.add_count(ticket, 1);
             assert_eq!(questions.take(ticket), None);
         }
@@ -162,6 +162,6 @@ mod tests {
         questions.settle_id(tickets[0], None);
         assert!(questions.fail().is_empty());
         let answers = tickets.map(|ticket| questions.take(ticket));
-        assert_eq!(answers, [Some(Ok(WaitedAnswer::Id(planned))), Some(Err(BusError::Cut)), Some(Err(BusError::Cut))]);
+        assert_eq!(answers, [Some(Ok(BrokerReply::Id(planned))), Some(Err(BusError::Cut)), Some(Err(BusError::Cut))]);
     }
 }

@@ -46,7 +46,7 @@ impl RedisEngine {
 }
 
 impl Engine for RedisEngine {
-    fn reader(&self) -> Box<dyn AnswerReader> {
+    fn reader(&self) -> Box<dyn BrokerReader> {
         Box::new(RedisReader { bounds: RespBounds::default(), parser: Parser::new() })
     }
 
@@ -133,7 +133,7 @@ struct RedisReader {
     parser: Parser,
 }
 
-impl AnswerReader for RedisReader {
+impl BrokerReader for RedisReader {
     fn receive(&mut self, bytes: &[u8], on_value: &mut dyn FnMut(Incoming<'_>)) -> Result<(), BrokenProtocol> {
         self.bounds.receive(bytes)?;
         let mut source = Source(bytes);
@@ -158,7 +158,7 @@ impl Read for Source<'_> {
 }
 
 fn incoming(value: &Value) -> Incoming<'_> {
-    let Value::Push { kind, data } = value else { return Incoming::BrokerAnswer(answer(value)) };
+    let Value::Push { kind, data } = value else { return Incoming::Answer(answer(value)) };
     match (kind, data.as_slice()) {
         (PushKind::Message, [Value::BulkString(channel), Value::BulkString(payload)]) => {
             Incoming::Message { channel, payload }

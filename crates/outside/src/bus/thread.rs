@@ -17,7 +17,7 @@ use super::address::{ConnectError, connect, tls_of};
 use super::arrivals::{Complaint, LineFault};
 use super::carrier::BrokerBus;
 use super::connection::BrokerConnection;
-use super::engine::{AnswerReader, BrokenProtocol, BrokerFacts, Engine, Incoming};
+use super::engine::{BrokenProtocol, BrokerFacts, BrokerReader, Engine, Incoming};
 use super::handshake::{SignInRefusal, SignedIn, sign_in};
 use super::redis::RedisEngine;
 use super::reports::{ReportKind, Reports, reason};
@@ -49,7 +49,7 @@ const MAX_READ: usize = 64 << 10;
 const MAX_READS: usize = 16;
 
 /// A thread and its connection.
-pub(super) struct BrokerThread {
+pub(super) struct BrokerService {
     bus: Arc<BrokerBus>,
     topics: Weak<Topics>,
     place: BusPlace,
@@ -88,7 +88,7 @@ impl Drop for EndGuard {
     }
 }
 
-impl BrokerThread {
+impl BrokerService {
     pub(super) fn start(
         address: &BusAddress,
         rules: &KeepRules,
@@ -175,7 +175,7 @@ impl BrokerThread {
     }
 
     /// Moves bytes in both directions.
-    fn carry(&mut self, connection: &mut BrokerConnection, reader: &mut dyn AnswerReader) -> Result<(), Loss> {
+    fn carry(&mut self, connection: &mut BrokerConnection, reader: &mut dyn BrokerReader) -> Result<(), Loss> {
         let (mut unsent, mut sent) = (Vec::new(), 0);
         let (mut heard, mut has_asked, mut may_have_more) = (Instant::now(), false, false);
         let mut end: Option<Instant> = None;
@@ -250,7 +250,7 @@ impl BrokerThread {
     fn read(
         &mut self,
         connection: &mut BrokerConnection,
-        reader: &mut dyn AnswerReader,
+        reader: &mut dyn BrokerReader,
         topics: &Topics,
     ) -> Result<bool, Loss> {
         for _ in 0..MAX_READS {
@@ -269,7 +269,7 @@ impl BrokerThread {
                     Incoming::Message { channel, payload } => Ok(bus.handle_message(topics, prefix, channel, payload)),
                     Incoming::Subscribed(_) => bus.handle_subscribed(topics).map(|()| None),
                     Incoming::Unsubscribed(_) => bus.handle_subscribed(topics).map(|()| None),
-                    Incoming::BrokerAnswer(answer) => bus.handle_answer(topics, &answer),
+                    Incoming::Answer(answer) => bus.handle_answer(topics, &answer),
                     Incoming::Other => Ok(None),
                 };
                 match handled {

@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use tokio::task::AbortHandle;
 
+use crate::bus::StartedBroker;
 use crate::exchange::Service;
 use crate::hub::{Keep, KeepRules};
 
 /// Begins what the topics need: their tasks on this reactor, the history of the configuration, and its broker.
 pub(super) fn begin(service: &Arc<Service>) -> io::Result<Vec<AbortHandle>> {
     let (topics, config) = (&service.site.topics, &service.config);
-    service.site.shared.store().set_bound(config.max_shared);
     let runtime = service.executor.runtime.handle();
+    service.site.shared.store().set_bound(config.max_shared);
     let mut rules = KeepRules::default();
     for rule in &config.history {
         rules.add(&rule.pattern, Keep { messages: rule.messages, bytes: rule.bytes });
@@ -25,7 +26,7 @@ pub(super) fn begin(service: &Arc<Service>) -> io::Result<Vec<AbortHandle>> {
     // Rules of a configuration before this one end even if there are no others.
     bus.keep(topics, &rules.to_text());
     if let Some(address) = &config.bus {
-        let (more, store) = crate::bus::start(address, &rules, topics, &service.log, runtime)?;
+        let StartedBroker { tasks: more, store } = crate::bus::start(address, &rules, topics, &service.log, runtime)?;
         tasks.extend(more);
         service.site.shared.set_store(store);
     }
