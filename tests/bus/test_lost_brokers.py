@@ -266,6 +266,7 @@ def test_passwords_and_rights(start, broker):
         if "prefix" not in url and "app" in url:
             control.execute_command("ACL", "SETUSER", "app", "+publish")
             server.wait_for("back after")
+        client.close_cleanly()
         assert server.stop() == 0
         text = "\n".join([heard, server.output, *server.heard])
         assert "hush-hush" not in text
@@ -333,4 +334,6 @@ def test_a_server_starts_and_ends_without_its_broker(start, tmp_path):
     other = server.subscribe(each_worker(server)[1], CALLBACKS, "room")
     client.send_message("room hello")
     assert client.receive_message() == other.receive_message() == "hello"
+    client.close_cleanly()
+    other.close_cleanly()
     assert server.stop() == 0
