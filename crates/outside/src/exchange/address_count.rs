@@ -61,8 +61,8 @@ impl Drop for AddressCount {
 }
 
 impl AddressVerdict {
-    /// Whether the connection may be served.
-    pub(crate) async fn is_admitted(self) -> bool {
+    /// Waits for it: whether the connection may be served.
+    pub(crate) async fn wait(self) -> bool {
         match tokio::time::timeout(TIMEOUT, self.0).await {
             Ok(Ok(is_admitted)) => is_admitted,
             _ => true,

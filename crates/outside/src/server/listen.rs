@@ -158,7 +158,7 @@ fn receive(
 
 /// Serves a connection if the hub says that its address has fewer connections than it may have, in all processes.
 async fn run_if_admitted(connection: Connection, verdict: AddressVerdict, service: Arc<Service>, address: SocketAddr) {
-    if verdict.is_admitted().await {
+    if verdict.wait().await {
         return connection.run().await;
     }
     complain_of_address(&service);
