@@ -272,7 +272,7 @@ pub static KEYS: &[Key] = &[
         name: "metrics_allow",
         meaning: "the networks whose clients may read the metrics, beside this machine; they never see the status page",
         default: Value::Texts(&[]),
-        allowed: "a list of networks, such as ['10.0.0.0/8']",
+        allowed: "a list of networks, such as '10.0.0.0/8'",
         apply: |config, value| read_allowed(value).map(|networks| config.metrics_allow = networks).is_some(),
     },
     Key {
