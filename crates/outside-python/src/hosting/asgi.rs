@@ -15,6 +15,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
 use crate::call::shared::Shared;
+use crate::current_request::LoggedRequest;
 use crate::event_loop::{EventLoop, LoopFunction};
 use crate::hosting::asgi_awaitable::Call;
 use crate::hosting::asgi_call::{AsgiCall, HttpCall};
@@ -250,7 +251,8 @@ impl HostedApp {
         let send = events.getattr(intern!(py, "send"))?;
         let context = lock(&self.run.context).as_ref().map(|context| context.bind(py).clone());
         let task = TASK.import(py, "outside._hosting.asgi", "task")?;
-        task.call1((self.app.bind(py), scope, receive, send, context, events))
+        let logged = Bound::new(py, LoggedRequest(Arc::clone(call.request())))?;
+        task.call1((self.app.bind(py), scope, receive, send, context, logged))
     }
 
     /// The task has ended.

@@ -379,17 +379,6 @@ pub(crate) struct AsgiSocket(pub(crate) Arc<SocketCall>);
 
 #[pymethods]
 impl AsgiSocket {
-    /// The ids of the request, for the log.
-    #[getter]
-    fn id(&self) -> &str {
-        self.0.request.id()
-    }
-
-    #[getter]
-    fn traceparent(&self) -> String {
-        self.0.request.traceparent()
-    }
-
     fn receive<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         match self.0.event(py)? {
             Some(event) => Ok(Bound::new(py, Received(Some(event.unbind())))?.into_any()),
