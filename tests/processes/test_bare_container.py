@@ -62,7 +62,17 @@ def start(folder: Path, processes: int) -> Script:
             parent.chmod(parent.stat().st_mode | 0o5)
     kept = ("PATH", "LD_LIBRARY_PATH")
     environment = {name: os.environ[name] for name in kept if name in os.environ} | {"PYTHONPATH": str(ROOT / "python")}
-    wrapped = ["env", "-i", *(f"{name}={value}" for name, value in environment.items()), *inside, "sh", "-c", BARE, "sh", sys.base_prefix]
+    wrapped = [
+        "env",
+        "-i",
+        *(f"{name}={value}" for name, value in environment.items()),
+        *inside,
+        "sh",
+        "-c",
+        BARE,
+        "sh",
+        sys.base_prefix,
+    ]
     return Script(
         "-W", "error", str(folder / "program.py"), str(processes), program=[*wrapped, sys.executable], folder=Path("/")
     )
