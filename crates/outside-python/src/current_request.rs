@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use outside::Request;
+use pyo3::prelude::*;
 
 thread_local! {
     static CURRENT: RefCell<Option<Arc<Request>>> = const { RefCell::new(None) };
@@ -32,4 +33,21 @@ impl Drop for CurrentRequest {
 /// The current request of this thread.
 pub(crate) fn current_request() -> Option<Arc<Request>> {
     CURRENT.with_borrow(Clone::clone)
+}
+
+/// A request as the context of an application holds it: its ids alone.
+#[pyclass(module = "outside", name = "_LoggedRequest", frozen)]
+pub(crate) struct LoggedRequest(pub(crate) Arc<Request>);
+
+#[pymethods]
+impl LoggedRequest {
+    #[getter]
+    fn id(&self) -> &str {
+        self.0.id()
+    }
+
+    #[getter]
+    fn traceparent(&self) -> String {
+        self.0.traceparent()
+    }
 }

@@ -75,14 +75,14 @@ async def _wait(awaitable: Any) -> None:
     await awaitable
 
 
-def task(app: Any, scope: dict[str, Any], receive: Any, send: Any, context: Context | None, events: Any) -> asyncio.Task[None]:
-    """The task of one call, in a copy of this context; its first step has been taken where Python can. `events` has the ids of its
+def task(app: Any, scope: dict[str, Any], receive: Any, send: Any, context: Context | None, logged: Any) -> asyncio.Task[None]:
+    """The task of one call, in a copy of this context; its first step has been taken where Python can. `logged` has the ids of its
     request, for the log."""
     called = app(scope, receive, send)
     if not asyncio.iscoroutine(called):
         called = _wait(called)
     context = Context() if context is None else context.copy()
-    context.run(LOGGED.set, events)
+    context.run(LOGGED.set, logged)
     loop = asyncio.get_running_loop()
     if sys.version_info >= (3, 12):
         return asyncio.Task(called, loop=loop, eager_start=True, context=context)

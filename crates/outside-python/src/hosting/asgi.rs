@@ -15,8 +15,9 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
 use crate::call::shared::Shared;
+use crate::current_request::LoggedRequest;
 use crate::event_loop::{EventLoop, LoopFunction};
-use crate::hosting::asgi_awaitable::{Call, LoggedCall};
+use crate::hosting::asgi_awaitable::Call;
 use crate::hosting::asgi_call::{AsgiCall, HttpCall};
 use crate::hosting::asgi_event::is_disconnected;
 use crate::hosting::asgi_scope::{Protocol, Templates, asks_for_websocket};
@@ -202,12 +203,11 @@ impl LoopFunction for HostedApp {
         let py = list.py();
         if asks_for_websocket(&request) {
             let call = SocketCall::new(self.websocket(), Arc::clone(&request), reply);
-            let object =
-                Bound::new(py, LoggedCall::of(&request).add_subclass(AsgiSocket(Arc::clone(&call))))?.into_any();
+            let object = Bound::new(py, AsgiSocket(Arc::clone(&call)))?.into_any();
             self.start(&object, ticket, Protocol::WebSocket, call);
         } else {
             let call = HttpCall::new(Arc::clone(&request), reply);
-            let object = Bound::new(py, LoggedCall::of(&request).add_subclass(AsgiCall(Arc::clone(&call))))?.into_any();
+            let object = Bound::new(py, AsgiCall(Arc::clone(&call)))?.into_any();
             self.start(&object, ticket, Protocol::Http, call);
         }
         Ok(())
@@ -256,7 +256,8 @@ impl HostedApp {
         let send = events.getattr(intern!(py, "send"))?;
         let context = lock(&self.run.context).as_ref().map(|context| context.bind(py).clone());
         let task = TASK.import(py, "outside._hosting.asgi", "task")?;
-        task.call1((self.app.bind(py), scope, receive, send, context, events))
+        let logged = Bound::new(py, LoggedRequest(Arc::clone(call.request())))?;
+        task.call1((self.app.bind(py), scope, receive, send, context, logged))
     }
 
     /// The task has ended.

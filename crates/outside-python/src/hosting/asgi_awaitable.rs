@@ -220,26 +220,3 @@ pub(crate) fn wake_all(py: Python<'_>, waiters: Vec<Py<PyAny>>) {
         }
     }
 }
-
-/// The base class of the calls of both protocols: the ids of the request, for the records of the log that are made meanwhile.
-#[pyclass(module = "outside", name = "_LoggedCall", frozen, subclass)]
-pub(crate) struct LoggedCall(Arc<Request>);
-
-impl LoggedCall {
-    pub(crate) fn of(request: &Arc<Request>) -> PyClassInitializer<Self> {
-        PyClassInitializer::from(Self(Arc::clone(request)))
-    }
-}
-
-#[pymethods]
-impl LoggedCall {
-    #[getter]
-    fn id(&self) -> &str {
-        self.0.id()
-    }
-
-    #[getter]
-    fn traceparent(&self) -> String {
-        self.0.traceparent()
-    }
-}

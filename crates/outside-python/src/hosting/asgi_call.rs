@@ -17,7 +17,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyCFunction, PyDict, PyTuple};
 
 use crate::event_loop::EventLoop;
-use crate::hosting::asgi_awaitable::{Awaitable, Awaited, Call, LoggedCall, Received, Sent, Waiting, wake_all};
+use crate::hosting::asgi_awaitable::{Awaitable, Awaited, Call, Received, Sent, Waiting, wake_all};
 use crate::hosting::asgi_event::{
     disconnected, event_of, gone_event, headers_of, join, misplaced, name_of, octets, response, unknown,
 };
@@ -395,7 +395,7 @@ impl Sender for HttpCall {
 }
 
 /// `receive` and `send` of one call.
-#[pyclass(module = "outside", name = "_AsgiCall", frozen, extends = LoggedCall)]
+#[pyclass(module = "outside", name = "_AsgiCall", frozen)]
 pub(crate) struct AsgiCall(pub(crate) Arc<HttpCall>);
 
 #[pymethods]

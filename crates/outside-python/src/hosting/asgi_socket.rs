@@ -17,7 +17,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use crate::event_loop::EventLoop;
-use crate::hosting::asgi_awaitable::{Awaitable, Awaited, Call, LoggedCall, Received, Sent, Waiting, wake_all};
+use crate::hosting::asgi_awaitable::{Awaitable, Awaited, Call, Received, Sent, Waiting, wake_all};
 use crate::hosting::asgi_event::{
     disconnect_event, disconnected, event_of, headers_of, message_event, misplaced, name_of, octets, response, unknown,
 };
@@ -374,7 +374,7 @@ impl Awaitable for SocketAwaitable {
 }
 
 /// `receive` and `send` of one call.
-#[pyclass(module = "outside", name = "_AsgiSocket", frozen, extends = LoggedCall)]
+#[pyclass(module = "outside", name = "_AsgiSocket", frozen)]
 pub(crate) struct AsgiSocket(pub(crate) Arc<SocketCall>);
 
 #[pymethods]

@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::request_ids::RequestIds;
 
-type TypedValues = Vec<(TypeId, Arc<dyn Any + Send + Sync>)>;
+type StateValues = Vec<(TypeId, Arc<dyn Any + Send + Sync>)>;
 
 /// Values by their type, and the ids of the request: neither costs a request anything that has none.
 #[derive(Default)]
 pub(crate) struct RequestState {
-    values: Mutex<TypedValues>,
+    values: Mutex<StateValues>,
     pub(crate) ids: OnceLock<RequestIds>,
 }
 
@@ -47,7 +47,7 @@ impl RequestState {
         !self.lock().is_empty()
     }
 
-    fn lock(&self) -> MutexGuard<'_, TypedValues> {
+    fn lock(&self) -> MutexGuard<'_, StateValues> {
         self.values.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
