@@ -9,8 +9,8 @@ from email.parser import Parser
 from pathlib import Path
 
 
-def write(folder: Path, wheels: list[Path]) -> str:
-    """Writes the pages of these wheels; returns the address for `--index-url`."""
+def write(folder: Path, wheels: list[Path], sources: list[Path] | None = None) -> str:
+    """Writes the pages of these wheels, and of source distributions of theirs; returns the address for `--index-url`."""
     pages: dict[str, list[str]] = {}
     for wheel in wheels:
         known = metadata(wheel)
@@ -18,6 +18,11 @@ def write(folder: Path, wheels: list[Path]) -> str:
         needs = html.escape(known["Requires-Python"], quote=True)
         line = f'<a href="{wheel.resolve().as_uri()}" data-requires-python="{needs}">{wheel.name}</a><br>'
         pages.setdefault(project, []).append(line)
+        for source in sources or []:
+            if re.sub(r"[-_.]+", "-", source.name).lower().startswith(project + "-"):
+                pages[project].append(
+                    f'<a href="{source.resolve().as_uri()}" data-requires-python="{needs}">{source.name}</a><br>'
+                )
     for project, lines in pages.items():
         page = folder / "simple" / project / "index.html"
         page.parent.mkdir(parents=True, exist_ok=True)

@@ -91,6 +91,7 @@ def test_4_a_limit(mean, serve, tmp_path, records):
     assert 7190 <= history["not_before"] - history["last"] <= 7210 and mean.count("/order-plz") == 1
 
 
+@pytest.mark.timed
 def test_5_nonces_are_lost(mean, serve, tmp_path):
     left = [10]
 
