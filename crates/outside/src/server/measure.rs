@@ -78,7 +78,7 @@ impl Measured {
         let topics = self.note_topics(&service);
         self.note_certificates();
         self.note_handlers(&service);
-        if self.looks % LOOK_AT_PROCESS == 0 {
+        if self.looks.is_multiple_of(LOOK_AT_PROCESS) {
             self.note_process();
         }
         self.looks = self.looks.wrapping_add(1);
