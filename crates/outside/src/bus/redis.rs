@@ -224,19 +224,19 @@ mod tests {
     fn a_stream_may_be_cut_anywhere() {
         let stream = b">3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n>3\r\n$7\r\nmessage\r\n$1\r\na\r\n$4\r\n\r\n\r\n\r\n\
                        :2\r\n-NOPERM no channel\r\n+PONG\r\n*2\r\n$8\r\n\x01\0\0\0\0\0\0\0\r\n:5\r\n\
-                       *4\r\n$0\r\n\r\n:0\r\n:0\r\n$0\r\n\r\n$21\r\nx:1\r\nrun_id:abc\r\ny:2\r\n>1\r\n+other\r\n";
+                       *4\r\n$0\r\n\r\n:0\r\n:0\r\n$0\r\n\r\n$20\r\nx:1\r\nrun_id:abc\r\ny:2\r\n>1\r\n+other\r\n";
         let whole = values(stream, stream.len()).unwrap();
         assert_eq!(
             whole,
             [
                 "Subscribed([97])",
                 "Message { channel: [97], payload: [13, 10, 13, 10] }",
-                "BrokerAnswer(Receivers(2))",
-                "BrokerAnswer(Refused { code: \"NOPERM\", text: \"no channel\" })",
-                "BrokerAnswer(Done)",
-                "BrokerAnswer(Id(MessageId { epoch: 1, number: 5 }))",
-                "BrokerAnswer(Kept(KeptFrames { last: MessageId { epoch: 0, number: 0 }, count: 0, frames: [] }))",
-                "BrokerAnswer(Facts(BrokerFacts { life: Some(\"abc\"), cut: None }))",
+                "Answer(Receivers(2))",
+                "Answer(Refused { code: \"NOPERM\", text: \"no channel\" })",
+                "Answer(Done)",
+                "Answer(Id(MessageId { epoch: 1, number: 5 }))",
+                "Answer(Kept(KeptFrames { last: MessageId { epoch: 0, number: 0 }, count: 0, frames: [] }))",
+                "Answer(Facts(BrokerFacts { life: Some(\"abc\"), cut: None }))",
                 "Other",
             ]
         );

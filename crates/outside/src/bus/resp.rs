@@ -15,8 +15,10 @@ const MAX_LINE: usize = 64 << 10;
 /// Elements of a list, and lists within lists: the facts about modules of a broker are the longest and deepest ones.
 const MAX_ELEMENTS: u64 = 1024;
 const MAX_DEPTH: usize = 6;
+/// The first bytes of lines, which are the types of values.
+const TYPES: &[u8] = b"+-:_,#($!=*~>%";
 /// Bytes of a line that are kept, because they may be a length.
-const LENGTH_DIGITS: usize = 20;
+const LENGTH_DIGITS: usize = 24;
 
 /// The position in a stream of values.
 #[derive(Debug, Default)]
@@ -68,6 +70,9 @@ impl RespBounds {
         let room = LENGTH_DIGITS.saturating_sub(self.line.len());
         self.line.extend_from_slice(&piece[..piece.len().min(room)]);
         self.line_length += piece.len();
+        if !self.line.first().is_some_and(|kind| TYPES.contains(kind)) {
+            return Err(BrokenProtocol("bytes that are no RESP"));
+        }
         if self.line_length > MAX_LINE {
             return Err(BrokenProtocol("a line that is too long"));
         }
