@@ -101,7 +101,9 @@ SHELL = [block for path in DOCUMENTS for block in blocks(path) if block.language
 LINES = [line for block in SHELL for line in block.text.splitlines()]
 # Those that serve something.
 COMMANDS = [
-    shlex.split(line, comments=True)[1:] for line in LINES if line.startswith("outside") and not line.startswith("outside cert")
+    shlex.split(line, comments=True)[1:]
+    for line in LINES
+    if line.startswith("outside") and not line.startswith(("outside cert", "outside status"))
 ]
 
 

@@ -76,13 +76,13 @@ def test_killed_workers_lose_only_their_own_requests(tmp_path):
 def test_a_worker_that_dies_young_is_replaced_ever_more_slowly():
     slot, pauses = Slot(0), []
     for _ in range(10):
-        pauses.append(slot.pause_after(Worker(0, 1, 2)))
+        pauses.append(slot.pause_after(Worker(0, 1, 2, None)))
     assert pauses[:5] == [0.0, 0.1, 0.2, 0.4, 0.8]
     assert pauses[-1] == LONGEST_PAUSE
-    old = Worker(0, 1, 2)
+    old = Worker(0, 1, 2, None)
     old.ready_since = 0.0
     assert slot.pause_after(old) == 0.0
-    assert slot.pause_after(Worker(0, 1, 2)) == 0.0
+    assert slot.pause_after(Worker(0, 1, 2, None)) == 0.0
 
 
 def test_workers_end_when_their_supervisor_is_gone(start_processes):
