@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use redis::{Cmd, Value, cmd};
 
-use crate::shared::{Action, Admission, Operation, Outcome, SharedRefusal, SharedValue, Tick};
+use crate::shared::{Action, Operation, Outcome, RateVerdict, SharedRefusal, SharedValue, Tick};
 
 /// Milliseconds for which a process that has a tick is taken for alive after its last sign.
 pub(super) const ALIVE: u32 = 10_000;
@@ -95,7 +95,7 @@ pub(super) fn outcome_of(values: &[Value]) -> Option<Outcome> {
         (b"i", [sum]) => Outcome::Number(number(sum)?),
         (b"h", [Value::Int(left)]) => Outcome::Held(Duration::from_millis(u64::try_from(*left).ok()?)),
         (b"l", [token]) => Outcome::Locked(number(token)?),
-        (b"a", [Value::Int(admitted), Value::Int(remaining), retry, reset, at]) => Outcome::Admission(Admission {
+        (b"a", [Value::Int(admitted), Value::Int(remaining), retry, reset, at]) => Outcome::Admission(RateVerdict {
             is_admitted: *admitted != 0,
             remaining: u64::try_from(*remaining).ok()?,
             retry: microseconds(retry)?,

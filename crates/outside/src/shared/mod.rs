@@ -15,8 +15,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use local::LocalStore;
 pub use memory::{MAX_LOCKS, MAX_SCHEDULES, MemoryStore};
-// Engines call the verdict on one request an admission.
-pub use operation::RateVerdict as Admission;
 pub use operation::{
     Action, MAX_KEY, MAX_VALUE, Operation, Outcome, Rate, RateVerdict, SharedRefusal, SharedValue, Tick,
 };
