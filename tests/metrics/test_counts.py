@@ -120,9 +120,10 @@ def test_no_counter_falls_when_workers_are_killed(start_measured):
     client = threading.Thread(target=ask)
     client.start()
     before = script.metrics()
+    killed = None
     for kill in range(4):
-        workers = script.wait_for_workers(2)
-        os.kill(workers[kill % 2], signal.SIGKILL)
+        killed = script.wait_for_workers(2, without=killed)[kill % 2]
+        os.kill(killed, signal.SIGKILL)
         for _ in range(20):
             after = script.metrics()
             assert fallen(before, after) == []

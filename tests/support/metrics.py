@@ -66,9 +66,17 @@ class Measured(Script):
         """The process of each worker, by its number."""
         return {row["worker"]: row["pid"] for row in self.status()["workers"] if row["state"] == "serving"}
 
-    def wait_for_workers(self, count: int) -> dict[int, int]:
-        wait_until(lambda: len(self.workers()) == count, f"{count} workers")
-        return self.workers()
+    def wait_for_workers(self, count: int, without: int | None = None) -> dict[int, int]:
+        """The workers, once there are so many, and this process is none of them."""
+        found: dict[int, int] = {}
+
+        def are_there() -> bool:
+            nonlocal found
+            found = self.workers()
+            return len(found) == count and without not in found.values()
+
+        wait_until(are_there, f"{count} workers")
+        return found
 
     def end(self) -> None:
         """Kills it with its children: some of their handlers never end."""
