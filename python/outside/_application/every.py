@@ -13,23 +13,12 @@ from collections.abc import Callable
 from typing import Any
 
 from .._handlers import loop as _loop
+from .._handlers.limits import SECONDS
 from .._handlers.outcomes import call
 from .._handlers.signature import adapt, where
 
 _PERIOD = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|sec|second|m|min|minute|h|hour|d|day)s?\s*", re.ASCII)
-_SECONDS = {
-    "ms": 0.001,
-    "s": 1,
-    "sec": 1,
-    "second": 1,
-    "m": 60,
-    "min": 60,
-    "minute": 60,
-    "h": 3600,
-    "hour": 3600,
-    "d": 86_400,
-    "day": 86_400,
-}
+_SECONDS = {"ms": 0.001, **SECONDS}
 _SHORTEST, _LONGEST = 0.05, 366 * 86_400.0
 # Seconds until the store is asked again when it has not answered.
 _AGAIN = 1.0

@@ -30,7 +30,8 @@ from .extra import add_headers
 _log = logging.getLogger("outside")
 _F = TypeVar("_F", bound=Callable[..., Any])
 _RATE = re.compile(r"\s*(\d+)\s*/\s*(\d*)\s*(s|sec|second|m|min|minute|h|hour|d|day)s?\s*", re.ASCII)
-_SECONDS = {
+# Units of time in rates, and in periods of schedules.
+SECONDS = {
     "s": 1,
     "sec": 1,
     "second": 1,
@@ -84,7 +85,7 @@ class Limit:
         at = f"{origin}: " if origin else ""
         if match is None or not 0 < int(match[1]) <= _MOST_REQUESTS or match[2] == "0":
             raise ValueError(f"{at}a rate is a text such as '20/s', '100/m', '5/10s' or '1000/h', not {rate!r}")
-        count, seconds = int(match[1]), int(match[2] or 1) * _SECONDS[match[3]]
+        count, seconds = int(match[1]), int(match[2] or 1) * SECONDS[match[3]]
         if burst is not None and (not isinstance(burst, int) or isinstance(burst, bool) or not 0 < burst <= _MOST_REQUESTS):
             raise ValueError(f"{at}a burst is a whole number of requests from 1 on, not {burst!r}")
         if by is not None and not callable(by):

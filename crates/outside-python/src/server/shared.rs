@@ -21,7 +21,7 @@ use crate::server::outside_http::OutsideHttp;
 /// The operands of an action: a value, a number, and a time in seconds.
 type Operands<'py> = (Bound<'py, PyAny>, i64, Option<f64>);
 
-/// Does an operation on shared state, and waits for its outcome for so many seconds at most.
+/// Does an operation on shared state, and waits at most `timeout` seconds for its outcome.
 #[pyfunction]
 #[pyo3(signature = (target, action, key, operands, timeout, /))]
 pub(crate) fn _shared_call<'py>(

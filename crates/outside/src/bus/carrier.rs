@@ -56,7 +56,7 @@ pub(super) struct State {
 /// The way that a message has taken.
 enum Way {
     Broker,
-    /// It was dropped, as so many before it.
+    /// It was dropped, as were this number of messages before it.
     Dropped(u64),
     /// The broker is away.
     Machine,

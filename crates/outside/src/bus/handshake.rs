@@ -76,7 +76,7 @@ pub(super) fn sign_in(
                 let timeout = left.max(Duration::from_millis(1));
                 let ready = connection.wait(bus.waker(), true, sent < commands.len(), timeout);
                 if ready.map_err(SignInRefusal::Lost)?.is_woken {
-                    // Nothing has to be sent before this is done; the end of the run may wait so long.
+                    // Nothing has to be sent before the handshake is done; the end of the run may wait until then.
                     bus.waker().clear();
                 }
             }

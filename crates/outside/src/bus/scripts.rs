@@ -52,7 +52,7 @@ redis.call('PUBLISH', ARGV[1], frame)
 return {epoch, number}
 ";
 
-/// The last position of a name, and its newest frames after a position, at most so many bytes.
+/// The last position of a name, and its newest frames after a position, as many as fit into a number of bytes.
 /// Arguments: epoch, number, bytes.
 pub(super) const REPLAY: &str = r"
 local epoch = redis.call('HGET', KEYS[1], 'e')

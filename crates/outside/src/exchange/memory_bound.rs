@@ -21,7 +21,7 @@ pub(crate) struct MemoryBound {
 const INTERVAL: u64 = 500;
 
 impl MemoryBound {
-    /// A bound of so many bytes. A process that has more at its start is not replaced: the next one would have as much.
+    /// A bound of `most` bytes. A process that has more at its start is not replaced: the next one would have as much.
     pub(crate) fn new(most: u64, host: Arc<dyn LanguageRuntime>, log: &Log) -> Self {
         let now = resident();
         if now.is_none() {

@@ -161,7 +161,7 @@ impl Seat {
         if reading.has_ended { SeatTurn::Ended } else { SeatTurn::Read }
     }
 
-    /// Whether so much waits to be sent that the hub does not answer in time.
+    /// Whether the queue to the hub is so long that an answer would come too late.
     pub(super) fn is_full(&self) -> bool {
         lock(&self.sending).is_full()
     }

@@ -148,7 +148,7 @@ impl Sending {
         self.counted
     }
 
-    /// Whether so much waits that no question is added.
+    /// Whether the queue is so long that no question is added to it.
     pub(super) fn is_full(&self) -> bool {
         self.bytes > MANY
     }
