@@ -56,9 +56,9 @@ class Asked:
 
 class MeanAuthority:
     """`before` may answer in Pebble's place, `after` may change its answer; `window` is the advice about a certificate: the
-    seconds from now on, or a function that makes the whole answer."""
+    seconds from now on, or a function that makes the whole answer. `begin` is called on the thread that starts all others."""
 
-    def __init__(self, authority: Authority) -> None:
+    def __init__(self, authority: Authority, begin: Callable[[], None] = lambda: None) -> None:
         self.authority = authority
         self.asked: list[Asked] = []
         self.before: Callable[[Asked], Reply | None] = lambda asked: None
@@ -76,7 +76,11 @@ class MeanAuthority:
         settings = json.loads((authority.folder / "pebble.json").read_text())["pebble"]
         context.load_cert_chain(settings["certificate"], settings["privateKey"])
         self.server.socket = context.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        threading.Thread(target=self._serve, args=(begin,), daemon=True).start()
+
+    def _serve(self, begin: Callable[[], None]) -> None:
+        begin()
+        self.server.serve_forever(poll_interval=0.01)
 
     @property
     def directory(self) -> str:
