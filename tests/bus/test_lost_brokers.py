@@ -239,7 +239,8 @@ def test_output_buffer_limit(start, broker):
     assert "client-output-buffer-limit" in line or not knows_cuts(broker)
     wait_for_listeners(servers[0], 2)
     settle(servers, followers, "after")
-    assert (followers[0].gaps, followers[1].gaps) == (0, 1)
+    # The lost connection is one gap. What lay in the kernel meanwhile comes at once, and may be more than the follower's queue takes.
+    assert followers[0].gaps == 0 < followers[1].gaps
 
 
 def knows_cuts(broker) -> bool:
