@@ -163,9 +163,9 @@ record: venv
 # Last, so that its closing lines are the last thing to be read.
 pytest: build test-tools docs-tools
 	@echo "pytest   tests/, $(CORES) at a time"
-	@$(PY) -m pytest -n $(CORES) --dist loadfile -m "not alone"
+	@make/pytest.sh $(PY) $(CORES) "not alone"
 	@echo "pytest   tests/, those that fill the machine or measure it"
-	@$(PY) -m pytest -m alone
+	@make/pytest.sh $(PY) 1 alone
 
 clean:
 	@rm -rf $(VENV) target python/outside/*.so
