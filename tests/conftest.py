@@ -18,7 +18,6 @@ hand_on_default_signals()
 # Folders and files of tests that fill the machine, or measure it. So does each test with the mark `timed`.
 ALONE = (
     "certificates/test_faults.py",
-    "certificates/test_obtaining.py",
     "files/test_many_files.py",
     "hosting/test_asgi_crowds.py",
     "hub/test_bounds.py",
