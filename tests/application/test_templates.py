@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import pytest
@@ -93,6 +94,34 @@ def test_a_status_that_was_given_stays(server: OutsideHTTP, write):
 def test_a_page_with_its_status_as_in_flask(server: OutsideHTTP, write):
     templates = write(mail="Dear {{ name }}")
     assert templates.render("mail.html", name="Ann & Bob") == "Dear Ann &amp; Bob"
+
+
+class Row(dict):
+    def __getattribute__(self, name):
+        return f"attribute {name}" if name == "id" else super().__getattribute__(name)
+
+
+@pytest.mark.parametrize("undefined", [jinja2.Undefined, jinja2.StrictUndefined, jinja2.ChainableUndefined])
+@pytest.mark.parametrize(
+    "value", [{"id": 1, "items": 2, "__len__": 3, "": 4}, Row(id=5, name=6), {}, {"id": {"name": "<"}}, [7], "text", None]
+)
+@pytest.mark.parametrize(
+    "what", ["id", "name", "items", "keys()", "__len__", "id.name", "id is defined", "id|default(8)", "id.name.more"]
+)
+def test_values_are_those_of_jinja2(tmp_path, undefined, value, what):
+    """Dictionaries take a short way."""
+    (tmp_path / "page.html").write_text(f"{{{{ value.{what} }}}}")
+    loader = jinja2.FileSystemLoader(tmp_path)
+    found = []
+    for environment in (
+        Templates(tmp_path, undefined=undefined).environment,
+        jinja2.Environment(loader=loader, autoescape=True, undefined=undefined),
+    ):
+        try:
+            found.append(re.sub("0x[0-9a-f]+", "", environment.get_template("page.html").render(value=value)))
+        except Exception as error:
+            found.append((type(error), str(error)))
+    assert found[0] == found[1]
 
 
 def test_a_template_that_is_missing_is_named_with_its_neighbour(server: OutsideHTTP, write, records):

@@ -37,6 +37,8 @@ class Templates:
         origin = f"{caller.f_code.co_filename}:{caller.f_lineno}"
         try:
             import jinja2
+
+            from .template_environment import Environment
         except ImportError:
             raise ImportError(
                 f"{origin}: Templates(...) needs Jinja2, which is not installed: pip install jinja2",
@@ -45,7 +47,7 @@ class Templates:
         self.folder = _found(os.fspath(folder), caller.f_code.co_filename, origin)
         reloads = os.environ.get("OUTSIDE_RELOADER") is not None if reload is None else reload
         given = {"autoescape": _is_escaped, "auto_reload": reloads, **options}
-        self.environment: jinja2.Environment = jinja2.Environment(loader=jinja2.FileSystemLoader(self.folder), **given)
+        self.environment: jinja2.Environment = Environment(loader=jinja2.FileSystemLoader(self.folder), **given)
         self.environment.globals.update(
             url_for=addresses.url_for,
             static_url=addresses.static_url,
