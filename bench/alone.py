@@ -1,0 +1,94 @@
+"""The CPU time that applications of other frameworks take by themselves, without a server: `bench/.venv/bin/python bench/alone.py`.
+
+Each is called as a server would call it, on uvloop, as an eager task, with one dictionary for the request and nothing done with the
+answer. A server's time is on top of that, so no server can be faster than this: where the application takes four fifths of a request,
+the best server is 1.25 times a server that adds a fifth.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parent / "peers"))
+
+from wsgiref.util import setup_testing_defaults
+
+import asgi_app
+import fastapi_app
+import flask_app
+import starlette_app
+import uvloop
+from harness.workloads import json_body
+
+ROUNDS, CALLS = 7, 1000
+HOST = (b"host", b"127.0.0.1:8000")
+
+
+def http_scope(method: str, path: str, body: bytes) -> dict[str, Any]:
+    fields = [HOST, (b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))] if body else [HOST]
+    return {
+        "type": "http", "asgi": {"version": "3.0", "spec_version": "2.5"}, "http_version": "1.1", "scheme": "http", "method": method,
+        "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "", "headers": fields,
+        "client": ("127.0.0.1", 1234), "server": ("127.0.0.1", 8000), "state": {}, "extensions": {},
+    }  # fmt: skip
+
+
+async def call_asgi(app: Any, method: str, path: str, body: bytes) -> None:
+    events = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> dict[str, Any]:
+        return events.pop() if events else await asyncio.get_running_loop().create_future()
+
+    async def send(event: dict[str, Any]) -> None:
+        pass
+
+    await app(http_scope(method, path, body), receive, send)
+
+
+def call_wsgi(app: Any, path: str) -> None:
+    environ: dict[str, Any] = {"PATH_INFO": path}
+    setup_testing_defaults(environ)
+    answer = app(environ, lambda *_: None)
+    b"".join(answer)
+    if hasattr(answer, "close"):
+        answer.close()
+
+
+async def main() -> None:
+    loop = asyncio.get_running_loop()
+
+    async def time_asgi(app: Any, method: str, path: str, body: bytes = b"") -> float:
+        begin = time.process_time()
+        for _ in range(CALLS):
+            await asyncio.Task(call_asgi(app, method, path, body), loop=loop, eager_start=True)
+        return time.process_time() - begin
+
+    async def time_wsgi(app: Any, path: str) -> float:
+        begin = time.process_time()
+        for _ in range(CALLS):
+            call_wsgi(app, path)
+        return time.process_time() - begin
+
+    cases: dict[str, Callable[[], Any]] = {
+        "bare ASGI": lambda: time_asgi(asgi_app.app, "GET", "/hello"),
+        "Starlette, hello": lambda: time_asgi(starlette_app.app, "GET", "/hello"),
+        "FastAPI, a number in the path": lambda: time_asgi(fastapi_app.app, "GET", "/users/42"),
+        "FastAPI, 1 KB of JSON": lambda: time_asgi(fastapi_app.app, "POST", "/json", json_body()),
+        "Flask, hello": lambda: time_wsgi(flask_app.app, "/hello"),
+    }
+    taken: dict[str, list[float]] = {name: [] for name in cases}
+    for _ in range(ROUNDS):
+        for name, case in cases.items():
+            taken[name].append((await case()) / CALLS * 1e6)
+    for name, each in taken.items():
+        print(f"{name:32} {statistics.median(each):8.1f} us of CPU [{min(each):.1f}, {max(each):.1f}]")
+
+
+uvloop.run(main())
