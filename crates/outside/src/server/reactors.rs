@@ -15,8 +15,8 @@ use crate::config::{Config, MOST_REACTORS};
 use crate::content::Spools;
 use crate::error::Error;
 use crate::exchange::{
-    Clock, ConnectionLimit, ConnectionRegistry, Executor, Handshakes, InFlight, MemoryBound, Order, Rank, RequestCount,
-    Service,
+    Clock, ConnectionLimit, ConnectionRegistry, Executor, Handshakes, InFlight, LoopShare, MemoryBound, Order, Rank,
+    RequestCount, Service,
 };
 use crate::executor::PoolLimits;
 use crate::files::Store;
@@ -100,6 +100,7 @@ impl Reactors {
                 connection_limit: Arc::clone(&connection_limit),
                 stage: Arc::clone(stage),
                 room,
+                session_share: LoopShare::default(),
                 deflate: Arc::clone(&deflate),
                 budget: Arc::clone(&budget),
                 press: Arc::clone(&press),
