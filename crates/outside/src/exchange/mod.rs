@@ -55,6 +55,6 @@ pub(crate) use request_count::RequestCount;
 pub(crate) use response_stream::ResponseStream;
 pub(crate) use sample::sample;
 pub(crate) use service::{DRAINING, LEAVING, RETIRING, Service};
-pub(crate) use spool::{NO_ROOM, Spool};
+pub(crate) use spool::Spool;
 pub(crate) use state::{Exchange, Work};
 pub(crate) use turn::{Occasion, Turn};

@@ -52,6 +52,8 @@ pub(crate) struct Service {
     pub(crate) handshakes: Handshakes,
     /// The temporary files of request content, of all reactors.
     pub(crate) spools: Arc<Spools>,
+    /// Request content that comes in to memory, of all reactors.
+    pub(crate) bodies: Arc<Spools>,
     /// Counts the requests of all reactors, if `max_requests` bounds them.
     pub(crate) requests: Option<Arc<RequestCount>>,
     /// Looks at the memory of the process, if `max_worker_memory_mb` bounds it.

@@ -64,6 +64,9 @@ impl Reactors {
         let (budget, press) = (Budget::new(config.most_unsent()), Press::new());
         // The spool has room for at least one body of the largest allowed size.
         let spools = Arc::new(Spools::new(config.spool_max.max(config.max_body_size as u64)));
+        // And so has the memory, for one that does not go to the spool.
+        let largest = config.spool_above.min(config.max_body_size);
+        let bodies = Arc::new(Spools::new(config.most_body_memory().max(largest) as u64));
         let counted = meter.map(|meter| {
             site.topics.count_in(published(meter));
             [websocket_messages(meter, "received"), websocket_messages(meter, "sent")]
@@ -106,6 +109,7 @@ impl Reactors {
                 press: Arc::clone(&press),
                 handshakes: Handshakes::default(),
                 spools: Arc::clone(&spools),
+                bodies: Arc::clone(&bodies),
                 requests: requests.clone(),
                 memory: memory.clone(),
                 meter: meter.map(|meter| RequestMeter::new(Arc::clone(meter))),
