@@ -23,6 +23,7 @@ from support.certificates import certificate
 from support.gauge import MIB, forget_peak, need_proc, peak_memory, resident_memory
 from support.harness import PROGRAMS, TESTS, Script
 from support.subprocesses import start_process
+from support.timing import MOST_OTHERS, taken_by_others, usage
 from support.wire import request_bytes
 
 ROUNDS = 3
@@ -98,6 +99,7 @@ def test_attacks(name, count, tmp_path):
         honest = stack.enter_context(contextlib.closing(Told("honest_client.py", *script.address, how, *trusted)))
         attackers = stack.enter_context(contextlib.closing(Told("attackers.py", name, *script.address)))
         honest.tell(STRETCH_S / 2)
+        used = usage()
         before = resident_memory(pid)
         forget_peak(pid)
         unharmed, beside, failed = [], [], 0
@@ -126,10 +128,13 @@ def test_attacks(name, count, tmp_path):
         assert failed <= len(all_beside) / 10
         return
     assert failed == 0
+    others = taken_by_others(used, usage()) if used else 0.0
     halves, harmed = ([percentile(times, 0.99) for times in stretches] for stretches in (unharmed, beside))
     # Noise explains the ratio, unless every stretch beside attackers is far worse than each one without.
     if ratio > 2 and max(halves) > 2 * min(halves) and min(harmed) <= 2 * max(halves):
         pytest.skip(f"too loaded to judge: p99 without attackers is {[f'{half * 1000:.2f} ms' for half in halves]}")
+    if ratio > 2 and others > MOST_OTHERS:
+        pytest.skip(f"too loaded to judge: other programs took {others:.0%} of the cores, p99 is {ratio:.2f} x")
     assert ratio <= 2, f"p99 without attackers {halves}, beside them {harmed}"
 
 

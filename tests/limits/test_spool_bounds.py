@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import threading
 from contextlib import ExitStack
 
@@ -13,11 +12,10 @@ from support import multipart
 from support.certificates import SecureWire, certificate
 from support.gauge import need_proc
 from support.harness import wait_until
-from support.wire import DEADLINE, Wire, request_bytes
+from support.slow_uploads import CONTENT, KINDS, MIB, slow_upload
+from support.wire import DEADLINE, request_bytes
 
-MIB = 1 << 20
 SETTINGS = {"max_body_size_mb": 1, "spool_above_mb": 0.1, "spool_max_mb": 2}
-CONTENT = b"x" * (MIB - 1000)
 
 
 def nameless() -> dict[tuple[int, int], int]:
@@ -44,65 +42,6 @@ class Spooled:
         return sum(size for file, size in nameless().items() if file not in self.before)
 
 
-class SlowUpload:
-    """Almost all of an upload, and then nothing, over HTTP/1.1."""
-
-    def __init__(self, wire: Wire, *, chunked: bool = False) -> None:
-        self.wire = wire
-        if chunked:
-            wire.send(request_bytes("/", "POST", {"Transfer-Encoding": "chunked"}))
-            wire.send(b"%x\r\n%s\r\n" % (len(CONTENT) - 50_000, CONTENT[:-50_000]))
-        else:
-            wire.send(request_bytes("/", "POST", {"Content-Length": str(len(CONTENT))}) + CONTENT[:-50_000])
-
-    def status(self) -> int:
-        answer = self.wire.receive_answer()
-        assert answer.header("Retry-After")
-        return answer.status
-
-    def close(self) -> None:
-        self.wire.close()
-
-
-class SlowHttp2Upload:
-    """The same over HTTP/2."""
-
-    def __init__(self, address: tuple) -> None:
-        connection = pytest.importorskip("h2.connection")
-        self.events = pytest.importorskip("h2.events")
-        self.socket = socket.create_connection(address[:2], timeout=DEADLINE)
-        self.h2 = connection.H2Connection()
-        self.h2.initiate_connection()
-        fields = [(":method", "POST"), (":scheme", "http"), (":authority", "a"), (":path", "/")]
-        self.h2.send_headers(1, [*fields, ("content-length", str(len(CONTENT)))])
-        left, self.answers = len(CONTENT) - 50_000, []
-        while left:
-            room = min(left, self.h2.local_flow_control_window(1), self.h2.max_outbound_frame_size)
-            if room:
-                self.h2.send_data(1, CONTENT[:room])
-                left -= room
-            self.socket.sendall(self.h2.data_to_send())
-            if not room:
-                self.receive()
-
-    def receive(self) -> None:
-        data = self.socket.recv(65536)
-        assert data, "the server hung up"
-        for event in self.h2.receive_data(data):
-            if isinstance(event, self.events.ResponseReceived):
-                self.answers.append(dict(event.headers))
-        self.socket.sendall(self.h2.data_to_send())
-
-    def status(self) -> int:
-        while not self.answers:
-            self.receive()
-        assert self.answers[0][b"retry-after"]
-        return int(self.answers[0][b":status"])
-
-    def close(self) -> None:
-        self.socket.close()
-
-
 def length(request):
     return str(len(request.content))
 
@@ -111,16 +50,8 @@ async def length_async(request):
     return str(len(request.content))
 
 
-def slow_upload(kind: str, running, client) -> SlowUpload | SlowHttp2Upload:
-    if kind == "HTTP/2":
-        return SlowHttp2Upload(running.address)
-    if kind == "TLS":
-        return SlowUpload(SecureWire(running.address, client))
-    return SlowUpload(running.wire(), chunked=kind == "chunked")
-
-
 @pytest.mark.parametrize("handler", [length, length_async], ids=["def", "async def"])
-@pytest.mark.parametrize("kind", ["length", "chunked", "HTTP/2", "TLS"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_slowest_upload_gives_way(serve, records, tmp_path, kind, handler):
     secure = certificate(tmp_path) if kind == "TLS" else None
     more = secure.config if secure else {"h2c": True}

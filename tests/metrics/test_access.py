@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import time
+from contextlib import ExitStack
 
 import pytest
 
@@ -146,3 +148,17 @@ def test_metrics_of_the_program_that_are_refused():
     counter.inc(kind="book")
     server.gauge("jobs").set(2.5)
     server.histogram("size").observe(1)
+
+
+@pytest.mark.timed
+def test_silent_clients_keep_no_other_waiting(start_measured):
+    """More of them than the listener has places: those that came first give way."""
+    script = start_measured()
+    with ExitStack() as stack:
+        for number in range(300):
+            wire = stack.enter_context(script.connect())
+            if number % 3:
+                wire.sendall(b"GET /metrics HTTP/1.1\r\n" if number % 3 == 1 else b"G")
+        began = time.monotonic()
+        assert script.ask("/metrics").status == 200
+        assert time.monotonic() - began < 3

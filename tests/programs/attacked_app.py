@@ -11,9 +11,10 @@ import json
 import resource
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 
-from outside import OutsideHTTP, Request, Response, WebSocket
+from outside import OutsideHTTP, Request, Response, WebSocket, event_stream
 
 MIB = 1 << 20
 TEXT = json.dumps([{"number": number, "name": f"item {number * 7919 % 10007}"} for number in range(28_000)])
@@ -79,6 +80,21 @@ async def large_pieces(request: Request) -> Response:
     return Response(200, {}, pieces())
 
 
+def events(request: Request) -> Response:
+    return event_stream(topic="news")
+
+
+def news(request: Request) -> None:
+    server.publish("news", "x" * 100_000)
+
+
+def lock(request: Request) -> str:
+    with server.shared.lock("the only one", 5):
+        server.publish_and_wait("news", "x")
+        time.sleep(0.1)
+    return "it was free"
+
+
 echo = WebSocket(when_full="wait")
 room = WebSocket(when_full="drop_oldest")
 topics = WebSocket()
@@ -114,6 +130,8 @@ ROUTES = {
     "/silent": silent,
     "/large": large,
     "/large_pieces": large_pieces,
+    "/events": events,
+    "/news": news,
     "/echo": echo,
     "/room": room,
     "/topics": topics,
@@ -126,4 +144,5 @@ if __name__ == "__main__":
     for route, handler in ROUTES.items():
         server.set_route(route, handler)
     server.set_route("/upload", upload, streaming=True)
+    server.set_route("/lock", lock, blocking=True)
     server.run()

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import itertools
+import os
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -228,10 +230,83 @@ async def subscribe(address: tuple) -> None:
         await read_until_end(connection)
 
 
+async def subscribe_and_leave(address: tuple) -> None:
+    """Topics of a connection's own choosing, as many as it may have, and then it is gone."""
+    with await open_websocket(address, "/topics") as connection:
+        names = b"".join(frame(TEXT, os.urandom(8).hex().encode()) for _ in range(300))
+        await asyncio.get_running_loop().sock_sendall(connection, names)
+        await asyncio.sleep(0.05)
+
+
+def event_streams() -> Conversation:
+    """Readers of topics that take nothing; the first client publishes large messages."""
+    numbers = itertools.count()
+
+    async def publish(address: tuple) -> None:
+        while True:
+            with await connect(address, request_bytes("/news", headers={"Connection": "close"})) as connection:
+                await read_until_end(connection)
+
+    async def read_nothing(address: tuple) -> None:
+        with await connect(address, request_bytes("/events"), 4096):
+            await asyncio.sleep(60)
+
+    async def converse(address: tuple) -> None:
+        streams = [again_and_again(read_nothing, address) for _ in range(4)]
+        if next(numbers) == 0:
+            streams.append(again_and_again(publish, address))
+        await asyncio.gather(*streams)
+
+    return converse
+
+
+@cache
+def half_bodies(count: int, size: int) -> bytes:
+    """So many uploads on one HTTP/2 connection, of each as much as the windows of a new connection allow."""
+    from h2.connection import H2Connection
+
+    connection = H2Connection()
+    connection.initiate_connection()
+    fields = [(":method", "POST"), (":scheme", "http"), (":authority", "localhost"), (":path", "/length")]
+    for stream in range(1, 2 * count, 2):
+        connection.send_headers(stream, [*fields, ("content-length", "100000")])
+        connection.send_data(stream, b"x" * size)
+    return connection.data_to_send()
+
+
+async def half_sent_bodies(address: tuple) -> None:
+    """Uploads that stop in the middle, over both versions."""
+
+    async def over_http2(address: tuple) -> None:
+        with await connect(address, half_bodies(20, 3000)) as connection:
+            await read_until_end(connection)
+
+    one = slow_upload("/length", 900_000, 850_000)
+    await asyncio.gather(again_and_again(over_http2, address), again_and_again(one, address))
+
+
+async def wait_for_lock(address: tuple) -> None:
+    """A handler that waits for a lock which another one holds, and for its message to be numbered."""
+    with await connect(address, request_bytes("/lock")) as connection:
+        await asyncio.wait_for(asyncio.get_running_loop().sock_recv(connection, 4096), 5)
+
+
+@cache
+def bomb() -> bytes:
+    """16 KB that would be 16 MB."""
+    content = gzip.compress(bytes(16 << 20))
+    return request_bytes("/length", "POST", {"Content-Encoding": "gzip"}, content)
+
+
+async def coded_content(address: tuple) -> None:
+    with await connect(address, bomb()) as connection:
+        await read_until_end(connection)
+
+
 async def again_and_again(converse: Conversation, address: tuple) -> None:
     """Until it is cancelled."""
     while True:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, TimeoutError):
             await converse(address)
         await asyncio.sleep(0.02)
 
@@ -254,4 +329,10 @@ ATTACKS = {
     "A9": Attack(slow_upload("/length", 4 << 20, (4 << 20) - 100_000), 1, settings={"spool_max_mb": 100}),
     "A10": Attack(leave_a_generator, 1),
     "A18": Attack(subscribe, 2),
+    # Neighbours of these rows.
+    "bodies": Attack(half_sent_bodies, 0.5, fixed=32, settings={**HTTP2, "max_body_memory_mb": 16}),
+    "bombs": Attack(coded_content, 1),
+    "events": Attack(event_streams(), 4, fixed=32),
+    "locks": Attack(many(4, wait_for_lock), 1, fixed=48),
+    "topics left": Attack(subscribe_and_leave, 1),
 }

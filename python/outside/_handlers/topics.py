@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable
@@ -19,8 +20,10 @@ from . import loop as _loop
 from .answers import Event
 
 _ID = re.compile(r"[0-9a-f]{1,16}-[0-9]{1,19}", re.ASCII)
-# Messages that wait for one stream; one that is further behind is cut off, and comes back by itself.
+# Messages that wait for one stream, and bytes of memory that they take: as much as the queue of a WebSocket. A stream that is further
+# behind is cut off, and comes back by itself.
 MOST_WAITING = 1000
+MOST_BYTES = 1 << 20
 
 
 class TopicStream:
@@ -29,6 +32,9 @@ class TopicStream:
     def __init__(self, topic: str) -> None:
         self.topic = topic
         self.waiting: deque[tuple[str | None, str]] = deque()
+        # Bytes that were ever queued and taken: each number is written by one thread alone.
+        self.queued = 0
+        self.taken = 0
         self.is_late = False
         self.loop: asyncio.AbstractEventLoop | None = None
         self.wakes = asyncio.Event()
@@ -46,7 +52,9 @@ class TopicStream:
             self.wakes.clear()
             if not self.waiting:
                 await self.wakes.wait()
-        return self.waiting.popleft()
+        told = self.waiting.popleft()
+        self.taken += sys.getsizeof(told[1])
+        return told
 
     async def aclose(self) -> None:
         self.close()
@@ -58,9 +66,13 @@ class TopicStream:
 
     def take(self, id: str | None, text: str) -> bool:
         """Queues a message; `False` if the stream is too late for it."""
-        if len(self.waiting) >= MOST_WAITING:
+        cost = sys.getsizeof(text)
+        is_full = len(self.waiting) >= MOST_WAITING or self.queued - self.taken + cost > MOST_BYTES
+        # A single message may be larger. Behind one that was left out there are no others.
+        if self.is_late or (is_full and self.waiting):
             self.is_late = True
             return False
+        self.queued += cost
         self.waiting.append((id, text))
         return True
 

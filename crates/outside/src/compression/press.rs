@@ -30,6 +30,10 @@ type CompressionJob = Box<dyn FnOnce() + Send>;
 
 /// Jobs that may wait for each core; beyond that, content is better sent as it is.
 const QUEUE: usize = 8;
+/// Steps by which these threads come after others (nice(2)): where cores are short, event loops and handlers, for which
+/// every client waits, run first.
+#[cfg(target_os = "linux")]
+const AFTER_OTHERS: i32 = 10;
 /// Time after which a thread without a job ends.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -82,6 +86,9 @@ impl Press {
 
     /// The life of a thread.
     fn work(&self) {
+        // Of this thread alone; elsewhere it would be the whole process. It is no fault if the system does not allow it.
+        #[cfg(target_os = "linux")]
+        let _is_lowered = rustix::process::nice(AFTER_OTHERS);
         let mut state = self.lock();
         loop {
             if let Some(job) = state.jobs.pop_front() {

@@ -341,6 +341,14 @@ pub static KEYS: &[Key] = &[
         apply: |config, value| number(value, 1e-6, 1_048_576.0, |n| config.spool_max = (n * 1_048_576.0) as u64),
     },
     Key {
+        name: "max_body_memory_mb",
+        meaning: "memory that all bodies take together while they come in, in one process; beyond it the slowest \
+                  upload is answered with 503; `None`: a quarter of the memory of the machine or container",
+        default: Value::None,
+        allowed: "a number of MiB from 1 to 1048576, or None: a quarter of the memory of the machine or container",
+        apply: |config, value| mebibytes(value, &mut config.max_body_memory),
+    },
+    Key {
         name: "max_form_fields",
         meaning: "fields of a form; more are answered with 413, as with the two below",
         default: Value::Integer(1000),

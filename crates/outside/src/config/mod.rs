@@ -87,6 +87,7 @@ pub struct Config {
     pub max_hosted_body_size: Option<u64>,
     pub spool_above: usize,
     pub spool_max: u64,
+    pub max_body_memory: Option<usize>,
     pub form_limits: FormLimits,
     pub cors: Option<Cors>,
     pub security_headers: SecurityHeaders,
@@ -239,6 +240,7 @@ impl Default for Config {
             max_hosted_body_size: None,
             spool_above: 0,
             spool_max: 0,
+            max_body_memory: None,
             form_limits: FormLimits::DEFAULT,
             cors: None,
             security_headers: SecurityHeaders::default(),
@@ -339,12 +341,26 @@ impl Config {
                 one as f64 / 1_048_576.0
             ));
         }
+        let one = config.spool_above.min(config.max_body_size);
+        if let Some(most) = config.max_body_memory.filter(|most| *most < one) {
+            faults.push(format!(
+                "config[\"max_body_memory_mb\"] is {}, less than one body may have in memory: that is {} by \
+                 config[\"spool_above_mb\"] and config[\"max_body_size_mb\"]",
+                most as f64 / 1_048_576.0,
+                one as f64 / 1_048_576.0
+            ));
+        }
         if faults.is_empty() { Ok(config) } else { Err(Error::new(faults.join("\n"))) }
     }
 
     /// Bytes of answers that clients have not taken, for all connections together.
     pub(crate) fn most_unsent(&self) -> usize {
         self.max_unsent.unwrap_or_else(quarter_of_memory)
+    }
+
+    /// Bytes of request content that comes in to memory, for all connections together.
+    pub(crate) fn most_body_memory(&self) -> usize {
+        self.max_body_memory.unwrap_or_else(quarter_of_memory)
     }
 
     /// Bytes of answers that the client of one connection has not taken.

@@ -28,6 +28,18 @@ fn bounds_that_cannot_work_together() {
 }
 
 #[test]
+fn memory_of_all_bodies_holds_one() {
+    let bounds = |most: i64, above: i64| {
+        let values = [("max_body_memory_mb", Value::Integer(most)), ("spool_above_mb", Value::Integer(above))];
+        Config::from_values(values).map(|config| config.most_body_memory())
+    };
+    assert_eq!(bounds(8, 8).unwrap(), 8 << 20);
+    assert_eq!(bounds(16, 100).unwrap(), 16 << 20, "a body has no more than max_body_size_mb");
+    let text = bounds(8, 9).unwrap_err().to_string();
+    assert!(text.contains("\"max_body_memory_mb\"] is 8, less than one body may have in memory: that is 9"), "{text}");
+}
+
+#[test]
 fn one_message_names_every_fault() {
     let values = [("max_worker", Value::Integer(3)), ("keep_alive", Value::Owned("yes".into())), ("zzz", Value::None)];
     let text = Config::from_values(values).unwrap_err().to_string();

@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 
 use super::range::Stored;
-use super::upload::Upload;
-use crate::error::Error;
+use super::upload::{ELSEWHERE, Upload};
+use crate::error::{Error, Refusal};
 use crate::message::{ContentSource, Request};
 
 /// Bytes in a piece of content that has arrived already.
@@ -86,7 +86,8 @@ impl<'a> Pieces<'a> {
     /// the error on answers with the right status. Or a temporary file cannot be read.
     pub fn next_with<R>(&mut self, take: impl FnOnce(&[u8]) -> R) -> Result<Option<R>, Error> {
         let Some(upload) = self.request.stream() else { return self.stored(take) };
-        Ok(upload.wait(|piece| (piece.len(), take(piece)))?.map(|taken| self.count(taken)))
+        let taken = upload.wait(|piece| (piece.len(), take(piece))).map_err(failure)?;
+        Ok(taken.map(|taken| self.count(taken)))
     }
 
     /// The same without waiting.
@@ -97,7 +98,7 @@ impl<'a> Pieces<'a> {
     ) -> Poll<Result<Option<R>, Error>> {
         let Some(upload) = self.request.stream() else { return Poll::Ready(self.stored(take)) };
         let polled = upload.poll(context, |piece| (piece.len(), take(piece)));
-        polled.map(|taken| Ok(taken?.map(|taken| self.count(taken))))
+        polled.map(|taken| Ok(taken.map_err(failure)?.map(|taken| self.count(taken))))
     }
 
     /// The next piece, for a task of the event loop; `None` at the end.
@@ -133,10 +134,15 @@ impl Iterator for Pieces<'_> {
 pub(super) fn gathered(request: &Request) -> Result<Stored<'_>, Error> {
     if let Some(upload) = request.stream() {
         let mut content = Vec::new();
-        while upload.wait(|piece| content.extend_from_slice(piece))?.is_some() {}
+        while upload.wait(|piece| content.extend_from_slice(piece)).map_err(failure)?.is_some() {}
         if let Some(spooled) = &request.spooled {
             spooled.read.get_or_init(|| content);
         }
     }
     Ok(Stored::of(request))
+}
+
+/// The error of a handler: content that comes in elsewhere is no fault of the client.
+fn failure(refusal: Refusal) -> Error {
+    if refusal == ELSEWHERE { Error::new(refusal.reason) } else { refusal.into() }
 }

@@ -1,4 +1,4 @@
-//! The bound on content in temporary files, for all requests of a process.
+//! The bound on content of requests, for all of a process: one for content in memory, one for that in temporary files.
 //!
 //! An upload that needs room at the bound ends other uploads, those whose last piece is the oldest first, but only if
 //! that piece is older than its own. If there are none, the upload itself is ended. Complete content stays until its
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The content of all requests in temporary files.
+/// The content of all requests in one of these places.
 #[derive(Debug)]
 pub(crate) struct Spools {
     most: u64,
@@ -42,7 +42,7 @@ impl fmt::Debug for Coming {
 pub(crate) struct SpoolShare {
     spools: Arc<Spools>,
     number: u64,
-    /// The size, once the content is complete.
+    /// The size so far.
     bytes: u64,
     is_complete: bool,
 }
@@ -99,10 +99,17 @@ impl SpoolShare {
                 own.bytes += bytes;
                 own.moved = now;
             }
+            self.bytes += bytes;
         }
         drop(table);
         ended.iter().for_each(|end| end());
         has_room
+    }
+
+    /// The same for as many bytes as are missing to this number.
+    pub(crate) fn grow_to(&mut self, bytes: u64, now: u64) -> bool {
+        let more = bytes.saturating_sub(self.bytes);
+        more == 0 || self.add(more, now)
     }
 
     /// Whether this content has had to give way.
@@ -157,6 +164,16 @@ mod tests {
         assert_eq!(spools.lock().bytes, 90);
         assert!(first.complete());
         drop((first, third));
+        assert_eq!(spools.lock().bytes, 0);
+    }
+
+    #[test]
+    fn content_that_grows_counts_once() {
+        let spools = Arc::new(Spools::new(100));
+        let (mut share, _) = begin(&spools, 0);
+        assert!(share.grow_to(60, 0) && share.grow_to(60, 1) && share.grow_to(100, 2));
+        assert_eq!((spools.lock().bytes, share.grow_to(101, 3)), (100, false));
+        drop(share);
         assert_eq!(spools.lock().bytes, 0);
     }
 

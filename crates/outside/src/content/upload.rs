@@ -21,6 +21,8 @@ struct UploadShared {
     /// Notified when there are bytes to take, or no more will come.
     arrived: Condvar,
     declared: Option<u64>,
+    /// The process in which the content comes in. In a child that its handler forks there is no connection.
+    process: u32,
 }
 
 #[derive(Debug, Default)]
@@ -44,6 +46,13 @@ enum UploadEnd {
 
 /// The reason when the connection has ended.
 pub(crate) const GONE: Refusal = Refusal::bad("the client has left in the middle of its upload");
+
+/// The reason in a process that was forked from the one in which the content comes in.
+pub(super) const ELSEWHERE: Refusal = Refusal::new(
+    500,
+    "the request belongs to another process, the one that this one was forked from: content that is still coming in \
+     arrives there; read it before the fork",
+);
 
 /// The connection's side. When it is dropped, the handler's side notices.
 #[derive(Debug)]
@@ -82,7 +91,8 @@ pub(crate) fn coded_upload(decoder: Decoder) -> (Feeder, Box<dyn ContentSource>)
 }
 
 fn both(declared: Option<u64>, coded: Option<Mutex<CodedUpload>>) -> (Feeder, Box<dyn ContentSource>) {
-    let shared = Arc::new(UploadShared { buffer: Mutex::default(), arrived: Condvar::new(), declared });
+    let process = std::process::id();
+    let shared = Arc::new(UploadShared { buffer: Mutex::default(), arrived: Condvar::new(), declared, process });
     (Feeder(Arc::clone(&shared)), Box::new(Upload { shared, coded }))
 }
 
@@ -182,6 +192,9 @@ impl Upload {
 
     /// The same of the bytes as they came.
     fn wait_coded<R>(&self, take: impl FnOnce(&[u8]) -> R) -> Result<Option<R>, Refusal> {
+        if self.is_elsewhere() {
+            return self.take_elsewhere(take);
+        }
         let mut buffer = self.shared.lock();
         buffer.is_wanted = true;
         loop {
@@ -222,6 +235,9 @@ impl Upload {
     }
 
     fn poll_coded<R>(&self, context: &Context<'_>, take: impl FnOnce(&[u8]) -> R) -> Poll<Result<Option<R>, Refusal>> {
+        if self.is_elsewhere() {
+            return Poll::Ready(self.take_elsewhere(take));
+        }
         let mut buffer = self.shared.lock();
         buffer.is_wanted = true;
         if !buffer.held.is_empty() {
@@ -237,6 +253,27 @@ impl Upload {
             feeder.wake();
         }
         Poll::Pending
+    }
+
+    /// Whether this process was forked from the one in which the content comes in.
+    fn is_elsewhere(&self) -> bool {
+        self.shared.process != std::process::id()
+    }
+
+    /// In such a process: the bytes that came before the fork. It waits for nothing and wakes no task, since it has
+    /// none of the threads that fill the buffer.
+    fn take_elsewhere<R>(&self, take: impl FnOnce(&[u8]) -> R) -> Result<Option<R>, Refusal> {
+        // A thread that held the lock during the fork never gives it back here.
+        let Ok(mut buffer) = self.shared.buffer.try_lock() else { return Err(ELSEWHERE) };
+        let held = std::mem::take(&mut buffer.held);
+        let end = buffer.end;
+        drop(buffer);
+        match end {
+            _ if !held.is_empty() => Ok(Some(take(&held))),
+            Some(UploadEnd::Complete) => Ok(None),
+            Some(UploadEnd::Refused(refusal)) => Err(refusal),
+            None => Err(ELSEWHERE),
+        }
     }
 
     fn take<R>(&self, mut buffer: MutexGuard<'_, Buffer>, take: impl FnOnce(&[u8]) -> R) -> R {

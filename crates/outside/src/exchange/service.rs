@@ -9,6 +9,7 @@ use super::clock::Clock;
 use super::connection_limit::ConnectionLimit;
 use super::executor::Executor;
 use super::handshakes::Handshakes;
+use super::loop_share::LoopShare;
 use super::memory_bound::MemoryBound;
 use super::registry::ConnectionRegistry;
 use super::request_count::RequestCount;
@@ -42,6 +43,8 @@ pub(crate) struct Service {
     pub(crate) stage: Arc<AtomicU8>,
     /// The subscribers among the WebSockets of this reactor.
     pub(crate) room: Arc<Room>,
+    /// The bytes that sessions of WebSockets read between two looks at the network.
+    pub(crate) session_share: LoopShare,
     pub(crate) deflate: Arc<DeflatePool>,
     /// The memory that the answers of all connections may take.
     pub(crate) budget: Arc<Budget>,
@@ -49,6 +52,8 @@ pub(crate) struct Service {
     pub(crate) handshakes: Handshakes,
     /// The temporary files of request content, of all reactors.
     pub(crate) spools: Arc<Spools>,
+    /// Request content that comes in to memory, of all reactors.
+    pub(crate) bodies: Arc<Spools>,
     /// Counts the requests of all reactors, if `max_requests` bounds them.
     pub(crate) requests: Option<Arc<RequestCount>>,
     /// Looks at the memory of the process, if `max_worker_memory_mb` bounds it.

@@ -1,4 +1,4 @@
-//! Request content that is too large for memory goes to a temporary file while it comes in.
+//! Request content in memory, and in a temporary file if it is too large for memory, while it comes in.
 
 use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::control::Order;
 use super::dispatch::Dispatcher;
-use crate::content::{SpoolShare, spooled};
+use crate::budget::SMALL;
+use crate::content::{SpoolShare, Spools, spooled};
 use crate::descriptors::OwnFile;
 use crate::error::Refusal;
 use crate::log::Level;
@@ -18,10 +19,14 @@ pub(crate) struct Spool {
     file: Option<OwnFile>,
     length: u64,
     share: Option<SpoolShare>,
+    /// The share of the content that is in memory, once that is more than a little.
+    memory: Option<SpoolShare>,
 }
 
 /// The refusal of content when all temporary files together have their full size and other content comes in faster.
-pub(crate) const NO_ROOM: Refusal = Refusal::limit(503, "too much content lies in temporary files", "spool_max_mb");
+pub(super) const NO_ROOM: Refusal = Refusal::limit(503, "too much content lies in temporary files", "spool_max_mb");
+/// The refusal of content when all that comes in to memory has its full size and other content comes in faster.
+const NO_MEMORY: Refusal = Refusal::limit(503, "too much content comes in at once", "max_body_memory_mb");
 /// Bytes of content that are gathered for one write to the file, once there is a file.
 const PIECE: usize = 256 << 10;
 
@@ -39,14 +44,23 @@ impl Spool {
         }
     }
 
+    /// Counts content that waits in memory for the rest of it.
+    ///
+    /// # Errors
+    /// All such content together takes more than it may, and other content comes in faster.
+    pub(crate) fn count(&mut self, dispatcher: &Dispatcher, content: &[u8]) -> Result<(), Refusal> {
+        if content.len() <= SMALL {
+            return Ok(());
+        }
+        let now = dispatcher.service.clock.now();
+        let share = self.memory.get_or_insert_with(|| share_of(&dispatcher.service.bodies, dispatcher, now));
+        if share.grow_to(content.len() as u64, now) { Ok(()) } else { Err(NO_MEMORY) }
+    }
+
     /// Moves all content to the file, beside the event loop; leaves `content` empty with its memory.
     pub(crate) async fn take(&mut self, dispatcher: &Dispatcher, content: &mut Vec<u8>) -> Result<(), Refusal> {
         let now = dispatcher.service.clock.now();
-        let share = self.share.get_or_insert_with(|| {
-            let control = Arc::clone(&dispatcher.control);
-            // The order ends the connection's wait for its client; `has_ended` then tells the reason.
-            dispatcher.service.spools.begin(now, move || control.signal(Order::TimedOut))
-        });
+        let share = self.share.get_or_insert_with(|| share_of(&dispatcher.service.spools, dispatcher, now));
         if !share.add(content.len() as u64, now) {
             return Err(NO_ROOM);
         }
@@ -54,7 +68,9 @@ impl Spool {
             let text = format!("a request's content could not be spooled: {error}");
             dispatcher.service.log.event(Level::Error, text);
             Refusal::new(500, "content could not be stored")
-        })
+        })?;
+        self.memory = None;
+        Ok(())
     }
 
     async fn write(&mut self, dispatcher: &Dispatcher, content: &mut Vec<u8>) -> io::Result<()> {
@@ -85,9 +101,13 @@ impl Spool {
         Ok(count)
     }
 
-    /// Whether this file had to give way to other content.
-    pub(crate) fn has_ended(&self) -> bool {
-        self.share.as_ref().is_some_and(SpoolShare::has_ended)
+    /// The refusal of this content, if it had to give way to other content.
+    pub(crate) fn ended(&self) -> Option<Refusal> {
+        let has_ended = |share: &Option<SpoolShare>| share.as_ref().is_some_and(SpoolShare::has_ended);
+        if has_ended(&self.share) {
+            return Some(NO_ROOM);
+        }
+        has_ended(&self.memory).then_some(NO_MEMORY)
     }
 
     /// The file with the content, if the content was moved.
@@ -99,6 +119,13 @@ impl Spool {
             false => Err(NO_ROOM),
         }
     }
+}
+
+/// A share of one of the bounds on content. If it has to give way, the connection stops to wait for its client;
+/// [`Spool::ended`] then tells the reason.
+fn share_of(spools: &Arc<Spools>, dispatcher: &Dispatcher, now: u64) -> SpoolShare {
+    let control = Arc::clone(&dispatcher.control);
+    spools.begin(now, move || control.signal(Order::TimedOut))
 }
 
 /// Content that is made by this process, beside the event loops: in memory, or in a temporary file if it grows too large.

@@ -7,6 +7,9 @@ use crate::executor::Callback;
 use crate::log::{Level, Log};
 use crate::websocket::{Few, Message, Style, WebSocketConnection, WebSocketExit};
 
+/// Messages for which the handler is called before other jobs have their turn.
+const MOST_MESSAGES: usize = 16;
+
 /// One call of a handler, or one call for each of the messages.
 pub(crate) struct Turn {
     pub(crate) connection: WebSocketConnection,
@@ -28,7 +31,7 @@ impl Turn {
         Self { connection, occasion, messages: Few::default() }
     }
 
-    /// Calls the handler; an error of the handler ends the connection.
+    /// Calls the handler; an error of the handler ends the connection. Some messages may be left for a further call.
     pub(crate) fn perform(&mut self, log: &Log) {
         let connection = &self.connection;
         let handler = connection.websocket().handler();
@@ -36,22 +39,25 @@ impl Turn {
             true => connection.enter_callback(),
             false => connection.enter_publisher(),
         };
+        let mut goes_on = false;
         let done = catch_unwind(AssertUnwindSafe(|| match self.occasion {
             Occasion::Open => handler.open(connection).map(|()| {
                 connection.must_rest();
                 handler.style() == Style::Blocking
             }),
             Occasion::Messages => {
-                while let Some(message) = self.messages.pop() {
+                for _ in 0..MOST_MESSAGES {
+                    let Some(message) = self.messages.pop() else { return Ok(false) };
                     // The message before may have ended the connection.
                     if connection.is_ending() {
-                        break;
+                        return Ok(false);
                     }
                     handler.message(connection, message)?;
                     if connection.must_rest() {
-                        break;
+                        return Ok(false);
                     }
                 }
+                goes_on = true;
                 Ok(false)
             }
             Occasion::Exit => {
@@ -69,7 +75,7 @@ impl Turn {
         if let Err(error) = ended {
             log.event(Level::Error, error.to_string());
         }
-        if !self.messages.is_empty() {
+        if !goes_on && !self.messages.is_empty() {
             self.connection.put_back(std::mem::take(&mut self.messages));
         }
     }
@@ -92,6 +98,10 @@ impl Callback for Turn {
 
     fn perform(&mut self, log: &Log) {
         Self::perform(self, log);
+    }
+
+    fn is_unfinished(&self) -> bool {
+        !self.messages.is_empty()
     }
 
     fn end(self) -> Option<WebSocketConnection> {

@@ -81,6 +81,11 @@ pub(crate) trait Callback: Send + 'static {
     /// Makes the call. Runs user code.
     fn perform(&mut self, log: &Log);
 
+    /// Whether there is more to call, once other jobs have had their turn.
+    fn is_unfinished(&self) -> bool {
+        false
+    }
+
     /// Notes the end of the call; returns the session that is to be told of it inside the event loop.
     fn end(self) -> Option<Self::Session>;
 

@@ -14,10 +14,11 @@ use super::command::{Callback as _, Command, MOST_HELD, ThreadFrame as _, Woken 
 use super::job::Job;
 use super::leader_lease::{Epoch, LeasedCall};
 use super::lock::lock;
-use super::reactor::{Executor, Handback, Task};
+use super::reactor::{Executor, Handback};
 use super::reply_slot::{Ended, ReplySlot};
 use super::role::{Role, ThreadState};
 use super::sync::{Instant, MOST_CALLS, Ordering};
+use super::task_queue::Task;
 use crate::placement::{Placement, SLOW};
 
 /// Duration after which a batch of calls ends, even if it has made fewer than [`MOST_CALLS`].
@@ -157,7 +158,7 @@ impl<C: Command> Executor<C> {
         let mut now = Instant::now();
         let end = now + LONGEST_BATCH;
         for _ in 0..MOST_CALLS {
-            let Some(task) = lock(&self.queue).pop_front() else { break };
+            let Some(task) = lock(&self.queue).pop() else { break };
             match task {
                 Task::Job(job) if job.is_held_up(self.reactor) => self.push_to_pool(job),
                 Task::Job(job) => state = self.run_job(job, role, &mut now),
@@ -176,6 +177,11 @@ impl<C: Command> Executor<C> {
         work.perform(&self.log);
         self.end_call(call, &mut role);
         *now = Instant::now();
+        if work.is_unfinished() {
+            // Behind all other jobs: a client that sends much delays no other one.
+            self.push_task(Task::Call(work));
+            return role.state();
+        }
         if let Some(session) = work.end() {
             self.put_out(Handback::Session(session));
             if !matches!(role, Role::Leader(_)) {

@@ -24,6 +24,7 @@ mod reply_slot;
 mod role;
 mod sentinel;
 mod sync;
+mod task_queue;
 #[cfg(test)]
 mod tests;
 mod thread_life;

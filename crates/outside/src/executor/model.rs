@@ -41,6 +41,8 @@ mod reply_slot;
 mod role;
 #[path = "sentinel.rs"]
 mod sentinel;
+#[path = "task_queue.rs"]
+mod task_queue;
 #[path = "thread_life.rs"]
 #[expect(dead_code, reason = "these are the files under test; no WebSockets are tried")]
 mod thread_life;

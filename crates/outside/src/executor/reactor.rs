@@ -3,7 +3,6 @@
 //! Jobs go into a queue and finished ones into an outbox; a thread that adds to either wakes the root, the future that
 //! the leader blocks on. The leader alone takes from both.
 
-use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, PoisonError};
 use std::task::Waker;
@@ -17,6 +16,7 @@ use super::pool_queue::{PoolLimits, SPARE};
 use super::reply_slot::ReplySlot;
 use super::sentinel::Sentinel;
 use super::sync::{AtomicBool, Condvar, Instant, Mutex, Ordering, Runtime, event_loop};
+use super::task_queue::{Task, TaskQueue};
 use super::threads::Threads;
 use crate::log::Log;
 use crate::placement::Reactor;
@@ -24,7 +24,7 @@ use crate::placement::Reactor;
 /// One reactor's event loop with its jobs, its answers and its threads.
 pub(crate) struct Executor<C: Command> {
     pub(crate) runtime: Runtime,
-    pub(super) queue: Mutex<VecDeque<Task<C>>>,
+    pub(super) queue: Mutex<TaskQueue<C>>,
     pub(super) outbox: Mutex<Vec<Handback<C>>>,
     /// The slot of the leader's job of several commands: a thread that takes the loop over sends the finished ones.
     pub(super) underway: Mutex<Option<Arc<ReplySlot<C>>>>,
@@ -67,13 +67,6 @@ pub(crate) struct ThreadCounts {
     pub(crate) given_up: usize,
     /// How often the event loop was taken over from a late handler.
     pub(crate) handovers: u64,
-}
-
-/// A task of the leader between two turns of the loop.
-pub(super) enum Task<C: Command> {
-    Job(Job<C>),
-    /// A call without an answer.
-    Call(C::Callback),
 }
 
 /// The result of a task, and its receiver.
@@ -149,7 +142,7 @@ impl<C: Command> Executor<C> {
         }
         let mut queue = lock(&self.queue);
         let was_empty = queue.is_empty();
-        queue.extend(jobs.drain(..).map(Task::Job));
+        queue.extend(jobs.drain(..));
         drop(queue);
         if was_empty {
             self.wake_root();
@@ -162,9 +155,9 @@ impl<C: Command> Executor<C> {
         self.push_task(Task::Call(call));
     }
 
-    fn push_task(&self, task: Task<C>) {
+    pub(super) fn push_task(&self, task: Task<C>) {
         let mut queue = lock(&self.queue);
-        queue.push_back(task);
+        queue.push(task);
         let first = queue.len() == 1;
         drop(queue);
         if first {

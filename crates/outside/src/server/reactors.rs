@@ -15,8 +15,8 @@ use crate::config::{Config, MOST_REACTORS};
 use crate::content::Spools;
 use crate::error::Error;
 use crate::exchange::{
-    Clock, ConnectionLimit, ConnectionRegistry, Executor, Handshakes, InFlight, MemoryBound, Order, Rank, RequestCount,
-    Service,
+    Clock, ConnectionLimit, ConnectionRegistry, Executor, Handshakes, InFlight, LoopShare, MemoryBound, Order, Rank,
+    RequestCount, Service,
 };
 use crate::executor::PoolLimits;
 use crate::files::Store;
@@ -64,6 +64,9 @@ impl Reactors {
         let (budget, press) = (Budget::new(config.most_unsent()), Press::new());
         // The spool has room for at least one body of the largest allowed size.
         let spools = Arc::new(Spools::new(config.spool_max.max(config.max_body_size as u64)));
+        // And so has the memory, for one that does not go to the spool.
+        let largest = config.spool_above.min(config.max_body_size);
+        let bodies = Arc::new(Spools::new(config.most_body_memory().max(largest) as u64));
         let counted = meter.map(|meter| {
             site.topics.count_in(published(meter));
             [websocket_messages(meter, "received"), websocket_messages(meter, "sent")]
@@ -100,11 +103,13 @@ impl Reactors {
                 connection_limit: Arc::clone(&connection_limit),
                 stage: Arc::clone(stage),
                 room,
+                session_share: LoopShare::default(),
                 deflate: Arc::clone(&deflate),
                 budget: Arc::clone(&budget),
                 press: Arc::clone(&press),
                 handshakes: Handshakes::default(),
                 spools: Arc::clone(&spools),
+                bodies: Arc::clone(&bodies),
                 requests: requests.clone(),
                 memory: memory.clone(),
                 meter: meter.map(|meter| RequestMeter::new(Arc::clone(meter))),

@@ -3,13 +3,15 @@
 //! A connection has one request: a client that kept its connection to a process which is stopped later would ask that
 //! one for ever.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::thread;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use super::access::Peer;
 use super::answer::{Answerer, StatusAnswer};
@@ -21,7 +23,7 @@ use crate::protocol::ContentLength;
 use crate::protocol::http1::{HeadLimits, HeadScanner, ResponseHead, Scan, decode_head, encode_head};
 use crate::transport::{Accepting, Listener, Stream};
 
-/// Connections at a time; further ones wait to be accepted.
+/// Connections at a time; beyond that the oldest gives way, so that silent ones keep no other client waiting.
 const MOST_CONNECTIONS: usize = 128;
 /// Time for a request to come, and for an answer to be taken.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -34,7 +36,7 @@ const LIMITS: HeadLimits = HeadLimits { request_line: 2048, fields: 64, section:
 /// A listener that answers until it is ended.
 pub(crate) struct StatusListener {
     stop: oneshot::Sender<()>,
-    thread: JoinHandle<()>,
+    thread: thread::JoinHandle<()>,
 }
 
 impl StatusListener {
@@ -59,7 +61,7 @@ impl StatusListener {
             });
             runtime.shutdown_timeout(Duration::ZERO);
         };
-        let thread = std::thread::Builder::new().name("outside-status".into()).spawn(life)?;
+        let thread = thread::Builder::new().name("outside-status".into()).spawn(life)?;
         Ok(Self { stop, thread })
     }
 
@@ -81,14 +83,18 @@ async fn note_history(answerer: Arc<Answerer>) {
 }
 
 async fn accept(mut accepting: Accepting, answerer: Arc<Answerer>) {
-    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let mut open = VecDeque::<JoinHandle<()>>::new();
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         match accepting.accept().await {
             Ok((stream, address)) => {
+                open.retain(|connection| !connection.is_finished());
+                if open.len() >= MOST_CONNECTIONS
+                    && let Some(oldest) = open.pop_front()
+                {
+                    oldest.abort();
+                }
                 let answerer = Arc::clone(&answerer);
-                drop(tokio::spawn(async move {
-                    let _until_it_ends = place;
+                open.push_back(tokio::spawn(async move {
                     // A client that is too slow, or gone, misses its answer.
                     let _is_answered = tokio::time::timeout(2 * PATIENCE, converse(stream, address, &answerer)).await;
                 }));

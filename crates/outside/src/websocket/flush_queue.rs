@@ -4,6 +4,7 @@
 //! the loop between two turns anyway, so frames that it queues itself do not wake the loop.
 
 use std::sync::{MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::leading::{LEADS_NO_LOOP, LoopPosition, position, set_position};
 use super::shared::{FlushQueue, List, WebSocketConnection};
@@ -12,6 +13,11 @@ use super::shared::{FlushQueue, List, WebSocketConnection};
 const KEPT: usize = 1024;
 /// Connections that are flushed at most before other tasks have their turn.
 const SOME: usize = 128;
+/// Time after which other tasks have their turn, even if fewer connections were flushed: one that takes much more than
+/// the others would make all clients of the loop wait.
+const LONGEST_FLUSH: Duration = Duration::from_micros(200);
+/// Connections that are flushed between two looks at the clock.
+const UNWATCHED: usize = 8;
 
 impl FlushQueue {
     /// Notes that this thread leads the loop from now on. The leader before may not know yet that it has lost it.
@@ -69,12 +75,8 @@ impl FlushQueue {
     /// Flushes the connections that wait; called inside the loop.
     pub(crate) fn flush(&self) {
         let mut list = self.lock();
-        let mut is_called = std::mem::take(&mut list.is_called);
+        let is_called = std::mem::take(&mut list.is_called);
         let mut connections = std::mem::take(&mut list.connections);
-        if connections.len() > SOME {
-            list.connections = connections.split_off(SOME);
-            is_called = true;
-        }
         drop(list);
         if is_called {
             self.woken.notify_one();
@@ -82,8 +84,14 @@ impl FlushQueue {
         if connections.is_empty() {
             return;
         }
-        connections.drain(..).for_each(|connection| connection.flush());
+        let left = flush_some(&mut connections);
         let mut list = self.lock();
+        if !left.is_empty() {
+            let later = std::mem::replace(&mut list.connections, left);
+            list.connections.extend(later);
+            drop(list);
+            return self.woken.notify_one();
+        }
         if list.connections.capacity() == 0 && connections.capacity() <= KEPT {
             list.connections = connections;
         }
@@ -112,4 +120,19 @@ impl FlushQueue {
     fn lock(&self) -> MutexGuard<'_, List> {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Flushes connections until it is time for other tasks; returns those that are left.
+fn flush_some(connections: &mut Vec<WebSocketConnection>) -> Vec<WebSocketConnection> {
+    let began = Instant::now();
+    let most = connections.len().min(SOME);
+    let mut flushed = 0;
+    while flushed < most && (flushed == 0 || began.elapsed() < LONGEST_FLUSH) {
+        let next = most.min(flushed + UNWATCHED);
+        connections[flushed..next].iter().for_each(WebSocketConnection::flush);
+        flushed = next;
+    }
+    let left = connections.split_off(flushed);
+    connections.clear();
+    left
 }

@@ -12,7 +12,7 @@ use crate::connection::Connection;
 use crate::connection::buffer::{LARGE, take_content, take_request};
 use crate::error::Refusal;
 use crate::exchange::{
-    Exchange, Intake, NO_ROOM, RateWindow, SHARED, Spool, Stop, Waiting, Work, receive, store_content, too_slow,
+    Exchange, Intake, RateWindow, SHARED, Spool, Stop, Waiting, Work, receive, store_content, too_slow,
 };
 use crate::message::Request;
 use crate::protocol::http1::{BodyLength, ChunkedDecoder, Framing, Scan, decode_head, framing};
@@ -269,6 +269,7 @@ impl Connection {
             if done {
                 break;
             }
+            spool.count(&self.dispatcher, &content)?;
             let so_far = spool.length() + content.len() as u64;
             if std::mem::take(&mut expects_continue) && so_far == 0 {
                 self.write(CONTINUE, b"").await?;
@@ -278,8 +279,10 @@ impl Connection {
                 BodyLength::Known(length) => self.read_content(&mut content, length - so_far).await,
                 BodyLength::Chunked => self.read(Waiting::Transfer).await.map(drop),
             };
-            if matches!(read, Err(Stop::TimedOut)) && spool.has_ended() {
-                return Err(NO_ROOM.into());
+            if matches!(read, Err(Stop::TimedOut))
+                && let Some(refusal) = spool.ended()
+            {
+                return Err(refusal.into());
             }
             read?;
         }

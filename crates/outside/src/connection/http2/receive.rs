@@ -14,7 +14,7 @@ use super::exchange::StreamExchange;
 use super::shared::ReceivedBytes;
 use crate::error::Refusal;
 use crate::exchange::{
-    Dispatcher, Intake, NO_ROOM, RateWindow, Spool, Stop, TOO_LARGE, Waiting, store_content, too_slow,
+    Dispatcher, Intake, RateWindow, Spool, Stop, TOO_LARGE, Waiting, store_content, too_slow,
 };
 use crate::protocol::http2::Announced;
 
@@ -67,8 +67,7 @@ impl StreamExchange {
             let piece = match piece.await {
                 Ok(Some(piece)) => piece.map_err(|_| Stop::Gone)?,
                 Ok(None) => break,
-                Err(Stop::TimedOut) if spool.has_ended() => return Ok(Err(NO_ROOM)),
-                Err(Stop::TimedOut) => return Ok(Err(too_slow(by_rate))),
+                Err(Stop::TimedOut) => return Ok(Err(spool.ended().unwrap_or_else(|| too_slow(by_rate)))),
                 Err(stop) => return Err(stop),
             };
             total += piece.len() as u64;
@@ -82,6 +81,9 @@ impl StreamExchange {
             if (is_too_much || spool.wants(&content, service.config.spool_above))
                 && let Err(refusal) = move_to_file(&self.dispatcher, &mut spool, &mut content, held).await
             {
+                return Ok(Err(refusal));
+            }
+            if let Err(refusal) = spool.count(&self.dispatcher, &content) {
                 return Ok(Err(refusal));
             }
         }

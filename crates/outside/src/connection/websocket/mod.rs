@@ -20,7 +20,7 @@ use tokio::task::yield_now;
 
 use crate::connection::buffer::{ReadBuffer, with_scratch};
 use crate::connection::guard::ConnectionGuard;
-use crate::exchange::{ConnectionControl, Dispatcher, Occasion, Order, Service, ThreadPermit, Turn};
+use crate::exchange::{ConnectionControl, Dispatcher, LoopTurn, Occasion, Order, Service, ThreadPermit, Turn};
 use crate::log::Level;
 use crate::protocol::websocket::{Close, DeflateTerms, Failure, Receiver};
 use crate::transport::Stream;
@@ -54,6 +54,8 @@ pub(super) struct WebSocketSession {
     looks: bool,
     /// When bytes last came in, in milliseconds of the clock.
     heard: u64,
+    /// Its place behind the next look of the event loop at the network, if the share of all sessions is used up.
+    loop_turn: LoopTurn,
     pong_due: Option<NonZeroU64>,
     close_due: Option<NonZeroU64>,
     write_due: Option<NonZeroU64>,
@@ -89,7 +91,7 @@ enum Phase {
 
 /// The time that a closing handshake may take; after that the session ends.
 const CLOSE_TIME: Duration = Duration::from_secs(5);
-/// Reads that a session makes before other tasks have their turn.
+/// Reads, or decodings of bytes that were read before, that a session makes before other tasks have their turn.
 const MOST_READS: usize = 8;
 /// Frames without content in one read, beyond which other tasks have their turn: an empty ping has six bytes.
 const MOST_IDLE_FRAMES: u32 = 64;
@@ -120,6 +122,7 @@ impl WebSocketSession {
             socket,
             looks: true,
             heard,
+            loop_turn: None,
             pong_due: None,
             close_due: None,
             write_due: None,
@@ -278,18 +281,18 @@ impl WebSocketSession {
             if wanted == 0 {
                 return Poll::Pending;
             }
+            if reads >= MOST_READS || !self.service.session_share.may_read(&mut self.loop_turn) {
+                // A task that wakes itself is polled again before the reactor looks at its sockets; this one afterwards.
+                let _ = pin!(yield_now()).poll(context);
+                return Poll::Pending;
+            }
+            reads += 1;
             if let Some(mut left) = self.left.take() {
                 let taken = self.hear(left.unread_mut(), wanted);
                 left.consume(taken);
                 self.left = (!left.unread().is_empty()).then_some(left);
                 continue;
             }
-            if reads >= MOST_READS {
-                // A task that wakes itself is polled again before the reactor looks at its sockets; this one afterwards.
-                let _ = pin!(yield_now()).poll(context);
-                return Poll::Pending;
-            }
-            reads += 1;
             let size = self.service.config.recv_size;
             match ready!(with_scratch(size, |room| self.read(context, room, wanted))) {
                 Ok((count, was_all)) if count > 0 => {

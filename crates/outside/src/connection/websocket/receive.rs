@@ -12,6 +12,9 @@ use crate::websocket::{Few, Message, Style};
 /// Pings of one read that are answered one by one. Of further ones the latest is (RFC 6455 section 5.5.3).
 const MOST_PINGS: usize = 16;
 
+/// Bytes of memory of the messages that are decoded at once: a few hundred small ones, or one of any size.
+const MOST_AT_ONCE: usize = 32 << 10;
+
 impl WebSocketSession {
     /// Reads into `room` and decodes up to `wanted` bytes of messages. See [`WebSocketSocket::poll_read`].
     pub(super) fn read(
@@ -21,6 +24,7 @@ impl WebSocketSession {
         wanted: usize,
     ) -> Poll<io::Result<(usize, bool)>> {
         let (count, was_all) = ready!(self.socket.poll_read(context, room))?;
+        self.service.session_share.note(count);
         if count > 0 {
             self.heard = self.service.clock.now();
             if self.pong_due.take().is_some() {
@@ -39,8 +43,8 @@ impl WebSocketSession {
         match (self.style, self.is_calling) {
             (Style::Callbacks, true) => 0,
             (Style::Callbacks, false) if self.connection.is_pressed() => 0,
-            (Style::Callbacks, false) => self.connection.max_inbox(),
-            _ => self.connection.room(),
+            (Style::Callbacks, false) => self.connection.max_inbox().min(MOST_AT_ONCE),
+            _ => self.connection.room().min(MOST_AT_ONCE),
         }
     }
 
