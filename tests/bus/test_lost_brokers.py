@@ -51,8 +51,8 @@ class Follower:
 class Publisher:
     """Publishes numbered texts until it is stopped, and times the calls."""
 
-    def __init__(self, server: TopicServer, name: str) -> None:
-        self.server, self.name = server, name
+    def __init__(self, server: TopicServer, name: str, pause: float = 0) -> None:
+        self.server, self.name, self.pause = server, name, pause
         self.count, self.calls = 0, []
         self.ends = threading.Event()
         self.thread = threading.Thread(target=self._publish)
@@ -60,14 +60,15 @@ class Publisher:
 
     def _publish(self) -> None:
         while not self.ends.is_set():
-            used, passed = self.server.fetch(f"/timed?topic=room&from={self.name}-{self.count}&count=5").split()
-            self.calls.append((float(used), float(passed)))
+            told = self.server.fetch(f"/timed?topic=room&from={self.name}-{self.count}&count=5").split()
+            self.calls.append(tuple(map(float, told)))
             self.count += 1
+            self.ends.wait(self.pause)
 
     def stop(self) -> None:
         self.ends.set()
         self.thread.join()
-        used, passed = zip(*self.calls, strict=True)
+        used, passed, *_ = zip(*self.calls, strict=True)
         assert max(used) <= CALL, f"{max(used)} ms"
         assert max(passed) <= 1000 * LAST, f"{max(passed)} ms"
 
@@ -144,6 +145,37 @@ def test_broker_stopped(start, broker):
         assert follower.gaps >= 1
         assert len(follower.texts) == len(set(follower.texts)), "a message came twice"
     assert "alone 0" not in followers[1].texts
+
+
+@pytest.mark.timed
+def test_publish_waits_for_nothing(start, broker):
+    """By the clock: no call lasts a millisecond while the broker is there, dies, is away, comes back, and stands still."""
+    server = start(bus=broker.url, processes=1)
+    follower = Follower(server)
+    wait_for_listeners(server, 1)
+    publisher = Publisher(server, "a", pause=0.005)
+    tell(server, "before")
+    follower.wait_for("before 0")
+    broker.kill()
+    server.wait_for("the broker has closed the connection")
+    tell(server, "away")
+    follower.wait_for("away 0")
+    broker.start()
+    server.wait_for("back after")
+    broker.halt()
+
+    def stays_here() -> bool:
+        tell(server, "alone")
+        return "alone 0" in follower.texts
+
+    wait_until(stays_here, "topics stay on the machine")
+    broker.go_on()
+    publisher.stop()
+    _, longest, undisturbed, disturbed = (max(figures) for figures in zip(*publisher.calls, strict=True))
+    calls = 5 * len(publisher.calls)
+    print(f"{calls} calls, the longest {longest} ms, where the kernel has not taken the core away {undisturbed} ms")
+    assert disturbed < 5, "in each batch there are calls that nothing has disturbed"
+    assert undisturbed <= CALL
 
 
 def test_cut_between_send_and_reply(start, broker):

@@ -13,7 +13,7 @@ mod wire;
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-pub use local::LocalStore;
+pub use local::{LocalStore, SharedMemory};
 pub use memory::{MAX_LOCKS, MAX_SCHEDULES, MemoryStore};
 pub use operation::{
     Action, MAX_KEY, MAX_VALUE, Operation, Outcome, Rate, RateVerdict, SharedRefusal, SharedValue, Tick,
