@@ -24,7 +24,7 @@ bench-hub: ## time topics between processes
 
 .PHONY: bench-bus
 bench-bus: test-tools ## time topics by way of a broker
-	@$(PY) bench/bus.py
+	@PYTHONPATH=tests $(PY) bench/bus.py
 
 bench-certificates: build ## the cost of domains
 	@$(PY) bench/certificates.py $(CERTIFICATES)

@@ -11,11 +11,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
-
 from support.brokers import PROGRAMS, Broker
 
+ROOT = Path(__file__).parents[1]
 TEST = "cargo test --quiet --release --package outside --test hub bench_bus -- --ignored --nocapture"
 
 

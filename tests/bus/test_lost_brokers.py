@@ -4,92 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 
 import pytest
 
+from support.broker_topics import CALL, Follower, Publisher, keep_apart, settle, tell, wait_for_listeners
 from support.brokers import Relay
 from support.harness import wait_until
-from support.topics import EventReader, TopicServer, each_worker
+from support.topics import EventReader, each_worker
 from support.websocket_styles import CALLBACKS
-from support.wire import fetch
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux")
-
-# Milliseconds that a call of `publish` computes, and seconds that it may last on a machine with other work.
-CALL, LAST = 1.0, 0.5
-
-
-class Follower:
-    """An event stream that a thread reads."""
-
-    def __init__(self, server: TopicServer, pid: int | None = None, topic: str = "room") -> None:
-        self.stream = EventReader(server, pid, topic)
-        self.events: list[dict[str, str]] = []
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self) -> None:
-        try:
-            while True:
-                self.events.append(self.stream.next())
-        except (AssertionError, OSError):
-            pass
-
-    @property
-    def texts(self) -> list[str]:
-        return [event["data"] for event in self.events if "event" not in event]
-
-    @property
-    def gaps(self) -> int:
-        return sum(event.get("event") == "gap" for event in self.events)
-
-    def wait_for(self, text: str) -> None:
-        wait_until(lambda: text in self.texts, f"{text!r} comes")
-
-
-class Publisher:
-    """Publishes numbered texts until it is stopped, and times the calls."""
-
-    def __init__(self, server: TopicServer, name: str, pause: float = 0) -> None:
-        self.server, self.name, self.pause = server, name, pause
-        self.count, self.calls = 0, []
-        self.ends = threading.Event()
-        self.thread = threading.Thread(target=self._publish)
-        self.thread.start()
-
-    def _publish(self) -> None:
-        while not self.ends.is_set():
-            told = self.server.fetch(f"/timed?topic=room&from={self.name}-{self.count}&count=5").split()
-            self.calls.append(tuple(map(float, told)))
-            self.count += 1
-            self.ends.wait(self.pause)
-
-    def stop(self) -> None:
-        self.ends.set()
-        self.thread.join()
-        used, passed, *_ = zip(*self.calls, strict=True)
-        assert max(used) <= CALL, f"{max(used)} ms"
-        assert max(passed) <= 1000 * LAST, f"{max(passed)} ms"
-
-
-def wait_for_listeners(server: TopicServer, count: int, topic: str = "room") -> None:
-    client = server.subscribe(None, CALLBACKS, "asking")
-    wait_until(lambda: client.ask(f"?{topic}") == str(count), f"{count} listeners")
-    client.close_cleanly()
-
-
-def tell(server: TopicServer, text: str) -> None:
-    assert fetch(server.address, f"/publish?topic=room&from={text}&count=1").text == "done"
-
-
-def settle(servers: list[TopicServer], followers: list[Follower], text: str) -> None:
-    """One more message of each machine reaches all."""
-    for index, server in enumerate(servers):
-        tell(server, f"{text}{index}")
-    for follower in followers:
-        for index in range(len(servers)):
-            follower.wait_for(f"{text}{index} 0")
 
 
 def test_broker_killed_and_back(start, broker):
@@ -176,6 +101,10 @@ def test_publish_waits_for_nothing(start, broker):
     print(f"{calls} calls, the longest {longest} ms, where the kernel has not taken the core away {undisturbed} ms")
     assert disturbed < 5, "in each batch there are calls that nothing has disturbed"
     assert undisturbed <= CALL
+
+
+def test_two_machines_apart(start, broker):
+    keep_apart(start, broker, seconds=0)
 
 
 def test_cut_between_send_and_reply(start, broker):

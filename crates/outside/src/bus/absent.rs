@@ -24,11 +24,6 @@ impl AbsentBroker {
     }
 }
 
-pub(crate) fn start(
-    _: &BusAddress,
-    _: &KeepRules,
-    _: &Arc<Topics>,
-    _: &Arc<Log>,
-) -> io::Result<AbsentBroker> {
+pub(crate) fn start(_: &BusAddress, _: &KeepRules, _: &Arc<Topics>, _: &Arc<Log>) -> io::Result<AbsentBroker> {
     Err(io::Error::other("this program was built without the feature `bus`"))
 }

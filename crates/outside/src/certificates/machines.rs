@@ -104,7 +104,8 @@ impl Keeper {
             Ok(until) => {
                 (self.common.take_over)();
                 let until = date(until);
-                let text = format!("a certificate for {} was obtained by another machine, valid until {until}", self.title());
+                let text =
+                    format!("a certificate for {} was obtained by another machine, valid until {until}", self.title());
                 self.common.log.event(Level::Info, text);
                 self.tell_hook();
                 self.look_at_certificate();

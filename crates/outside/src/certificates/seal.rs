@@ -68,7 +68,11 @@ mod tests {
             [Secrets::default(), [OLD].into(), [NEW].into(), [NEW, OLD].into()].map(|secrets| Seal::new(&secrets));
         let stored = |seal: &Seal| seal.close("name", b"content").unwrap();
         let opens = |seal: &Seal, stored: &[u8]| seal.open("name", stored).as_deref() == Some(b"content");
-        let cases = [(&none, [true, false, false, false]), (&old, [false, true, false, true]), (&new, [false, false, true, true])];
+        let cases = [
+            (&none, [true, false, false, false]),
+            (&old, [false, true, false, true]),
+            (&new, [false, false, true, true]),
+        ];
         for (by, expected) in cases {
             assert_eq!([&none, &old, &new, &both].map(|seal| opens(seal, &stored(by))), expected);
         }

@@ -115,7 +115,11 @@ impl Model {
         let outcome = match sent {
             Sent::Interest(topic, is_on) => {
                 let interests = &mut workers.get_mut(&by).unwrap().interests;
-                if is_on { interests.insert(topic) } else { interests.remove(topic) };
+                if is_on {
+                    interests.insert(topic)
+                } else {
+                    interests.remove(topic)
+                };
                 return;
             }
             Sent::Publish(topic, text) => {
