@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::OutsideHttp;
 use crate::error::Error;
 use crate::hub::{Seat, SeatStore};
-use crate::shared::{SharedMemory, SharedStore};
+use crate::shared::{Shared, SharedMemory, SharedStore};
 use crate::websocket::{Bus, BusError, Joining, Message, MessageId, TopicReader, WebSocketConnection};
 
 impl OutsideHttp {
@@ -104,6 +104,11 @@ impl OutsideHttp {
     /// process.
     pub fn shared_store(&self) -> Arc<dyn SharedStore> {
         self.site.shared.store()
+    }
+
+    /// Small values that all processes of this server share.
+    pub fn shared(&self) -> Shared {
+        Shared::new(self.shared_store())
     }
 
     /// Has shared state be that of another engine from now on, such as one that other machines have too.

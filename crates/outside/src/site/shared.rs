@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use super::Site;
 use crate::hub::{Seat, SeatStore};
 use crate::message::Request;
-use crate::shared::{LocalStore, SharedMemory, SharedStore};
+use crate::shared::{LocalStore, Shared, SharedMemory, SharedStore};
 
 /// The engine of shared state.
 #[derive(Default)]
@@ -73,6 +73,11 @@ impl SiteShared {
 }
 
 impl Request {
+    /// Small values that all processes of the server share; `None` for a request that was made by hand.
+    pub fn shared(&self) -> Option<Shared> {
+        self.shared_store().map(Shared::new)
+    }
+
     /// The engine of the state that all processes of the server share; `None` for a request that was made by hand.
     pub fn shared_store(&self) -> Option<Arc<dyn SharedStore>> {
         self.site().map(|site: Arc<Site>| site.shared.store())
