@@ -40,7 +40,7 @@ help: ## the targets
 	@echo "make hosting-all  Streamlit, Gradio, Dash and MCP as hosted applications, in an environment of their own"
 	@echo "make conformance   the Autobahn TestSuite against the WebSocket echo servers, about an hour"
 	@echo "make testssl testssl.sh against the server's TLS, some minutes"
-	@echo "make model   the executor under a checker of schedules, some minutes"
+	@echo "make model   the executor and the hub under checkers of schedules, some minutes"
 	@echo "make site    the site of docs/, in target/site; make docs-pages writes its pages that are made from sources"
 	@echo "make wheel   wheels for the CPythons of this machine; make install-check tries them; make crate packages the crate"
 	@echo "make record  RUN=soak runs one of the long runs and records its end for docs/proof.md"

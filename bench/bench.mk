@@ -2,6 +2,7 @@
 # make bench-count  instructions per request; REV=COMMIT compares the working tree with another commit
 # make bench-reload  from a change of a program's file to its first answer under --reload
 # make bench-hub    latency and rate of topics between processes
+# make bench-bus    the same of one process beside a broker: Redis and Valkey, where they are installed
 # make bench-certificates  instructions per handshake and hello with `domains`, and with the same certificate by file
 # Included by the Makefile of the root, which gives PY and `build`.
 
@@ -19,7 +20,11 @@ bench-reload: build ## time a reload
 
 .PHONY: bench-hub
 bench-hub: ## time topics between processes
-	@cargo test --quiet --release --package outside --test hub bench -- --ignored --nocapture
+	@cargo test --quiet --release --package outside --test hub bench::bench -- --ignored --nocapture
+
+.PHONY: bench-bus
+bench-bus: test-tools ## time topics by way of a broker
+	@PYTHONPATH=tests $(PY) bench/bus.py
 
 bench-certificates: build ## the cost of domains
 	@$(PY) bench/certificates.py $(CERTIFICATES)

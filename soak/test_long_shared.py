@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import re
@@ -11,7 +12,8 @@ import time
 
 import pytest
 
-from support.shared import SharedServer
+from support.brokers import PROGRAMS, Broker
+from support.shared import SharedServer, Worker
 from support.topics import memory_of
 
 
@@ -39,6 +41,48 @@ def test_shared_a_million_clients_of_a_limit(share):
     print(f"{grown / 1e6:.1f} MB")
     assert grown <= 64_000_000
     assert server.stop() == 0
+
+
+INTERVAL, TOLERANCE = 600_000_000, 99 * 600_000_000
+
+
+def try_often(workers: list[Worker], count: int) -> None:
+    """100 per minute with a burst of 100: as many pass as the pace allows by the store's clock, none more and none less."""
+    told: list[tuple[int, float, float]] = []
+
+    def attempt(worker: Worker) -> None:
+        for _ in range(count // 500):
+            told.append(worker.do(f"attempts('k', 500, {INTERVAL}, {TOLERANCE})"))
+
+    threads = [threading.Thread(target=attempt, args=(worker,)) for worker in workers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(told) == len(workers) * (count // 500)
+    elapsed = max(last for _, _, last in told) - min(first for _, first, _ in told)
+    admitted = sum(admitted for admitted, _, _ in told)
+    print(f"{admitted} of {len(workers) * count} in {elapsed:.2f} s")
+    assert admitted == 100 + math.floor(elapsed / 0.6)
+
+
+def test_shared_a_limit_over_eight_workers(share):
+    server = share(processes=8, process_timeout=600)
+    try_often(server.each(), 10_000)
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
+def test_shared_a_limit_over_two_machines(tmp_path, program):
+    broker, servers = Broker(tmp_path, program=program), []
+    try:
+        for name in ("one", "other"):
+            (tmp_path / name).mkdir()
+            servers.append(SharedServer(tmp_path / name, processes=4, bus=broker.url, process_timeout=600))
+        try_often([worker for server in servers for worker in server.each()], 10_000)
+        assert [server.stop() for server in servers] == [0, 0]
+    finally:
+        broker.kill()
 
 
 def test_shared_a_tick_each_second_and_a_kill_each_second(share):

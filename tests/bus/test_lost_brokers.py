@@ -4,91 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 
 import pytest
 
+from support.broker_topics import CALL, Follower, Publisher, keep_apart, settle, tell, wait_for_listeners
 from support.brokers import Relay
 from support.harness import wait_until
-from support.topics import EventReader, TopicServer, each_worker
+from support.topics import EventReader, each_worker
 from support.websocket_styles import CALLBACKS
-from support.wire import fetch
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux")
-
-# Milliseconds that a call of `publish` computes, and seconds that it may last on a machine with other work.
-CALL, LAST = 1.0, 0.5
-
-
-class Follower:
-    """An event stream that a thread reads."""
-
-    def __init__(self, server: TopicServer, pid: int | None = None, topic: str = "room") -> None:
-        self.stream = EventReader(server, pid, topic)
-        self.events: list[dict[str, str]] = []
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self) -> None:
-        try:
-            while True:
-                self.events.append(self.stream.next())
-        except (AssertionError, OSError):
-            pass
-
-    @property
-    def texts(self) -> list[str]:
-        return [event["data"] for event in self.events if "event" not in event]
-
-    @property
-    def gaps(self) -> int:
-        return sum(event.get("event") == "gap" for event in self.events)
-
-    def wait_for(self, text: str) -> None:
-        wait_until(lambda: text in self.texts, f"{text!r} comes")
-
-
-class Publisher:
-    """Publishes numbered texts until it is stopped, and times the calls."""
-
-    def __init__(self, server: TopicServer, name: str) -> None:
-        self.server, self.name = server, name
-        self.count, self.calls = 0, []
-        self.ends = threading.Event()
-        self.thread = threading.Thread(target=self._publish)
-        self.thread.start()
-
-    def _publish(self) -> None:
-        while not self.ends.is_set():
-            used, passed = self.server.fetch(f"/timed?topic=room&from={self.name}-{self.count}&count=5").split()
-            self.calls.append((float(used), float(passed)))
-            self.count += 1
-
-    def stop(self) -> None:
-        self.ends.set()
-        self.thread.join()
-        used, passed = zip(*self.calls, strict=True)
-        assert max(used) <= CALL, f"{max(used)} ms"
-        assert max(passed) <= 1000 * LAST, f"{max(passed)} ms"
-
-
-def wait_for_listeners(server: TopicServer, count: int, topic: str = "room") -> None:
-    client = server.subscribe(None, CALLBACKS, "asking")
-    wait_until(lambda: client.ask(f"?{topic}") == str(count), f"{count} listeners")
-    client.close_cleanly()
-
-
-def tell(server: TopicServer, text: str) -> None:
-    assert fetch(server.address, f"/publish?topic=room&from={text}&count=1").text == "done"
-
-
-def settle(servers: list[TopicServer], followers: list[Follower], text: str) -> None:
-    """One more message of each machine reaches all."""
-    for index, server in enumerate(servers):
-        tell(server, f"{text}{index}")
-    for follower in followers:
-        for index in range(len(servers)):
-            follower.wait_for(f"{text}{index} 0")
 
 
 def test_broker_killed_and_back(start, broker):
@@ -144,6 +70,41 @@ def test_broker_stopped(start, broker):
         assert follower.gaps >= 1
         assert len(follower.texts) == len(set(follower.texts)), "a message came twice"
     assert "alone 0" not in followers[1].texts
+
+
+@pytest.mark.timed
+def test_publish_waits_for_nothing(start, broker):
+    """By the clock: no call lasts a millisecond while the broker is there, dies, is away, comes back, and stands still."""
+    server = start(bus=broker.url, processes=1)
+    follower = Follower(server)
+    wait_for_listeners(server, 1)
+    publisher = Publisher(server, "a", pause=0.005)
+    tell(server, "before")
+    follower.wait_for("before 0")
+    broker.kill()
+    server.wait_for("the broker has closed the connection")
+    tell(server, "away")
+    follower.wait_for("away 0")
+    broker.start()
+    server.wait_for("back after")
+    broker.halt()
+
+    def stays_here() -> bool:
+        tell(server, "alone")
+        return "alone 0" in follower.texts
+
+    wait_until(stays_here, "topics stay on the machine")
+    broker.go_on()
+    publisher.stop()
+    _, longest, undisturbed, disturbed = (max(figures) for figures in zip(*publisher.calls, strict=True))
+    calls = 5 * len(publisher.calls)
+    print(f"{calls} calls, the longest {longest} ms, where the kernel has not taken the core away {undisturbed} ms")
+    assert disturbed < 5, "in each batch there are calls that nothing has disturbed"
+    assert undisturbed <= CALL
+
+
+def test_two_machines_apart(start, broker):
+    keep_apart(start, broker, seconds=0)
 
 
 def test_cut_between_send_and_reply(start, broker):

@@ -50,6 +50,14 @@ def test_values(machines):
     wait_until(lambda: other.do("shared.get('short')") is None, "the value ends")
 
 
+def test_hooks_share_too(machines):
+    servers = machines()
+    assert sorted(Worker(server, None).do("kept['start']") for server in servers) == [1, 2]
+    for number, server in enumerate(servers, 1):
+        assert server.stop() == 0
+        assert f"stops {number}" in server.output.splitlines()
+
+
 def test_locks(machines, tmp_path):
     workers = [Worker(server, None) for server in machines()]
     path = tmp_path / "number"

@@ -88,6 +88,17 @@ def test_listeners_and_functions_of_every_machine(start, broker):
     assert client.ask("?nothing") == "0"
 
 
+def test_what_a_machine_publishes_as_it_starts_and_ends(start, broker):
+    here = start(bus=broker.url, processes=1)
+    there = start(bus=broker.url, processes=1, greeting="the other machine")
+    heard = ["the other machine"]
+    wait_until(lambda: json.loads(here.fetch("/heard"))["heard"] == heard, "this machine has heard of the start")
+    wait_until(lambda: json.loads(there.fetch("/heard"))["heard"] == heard, "it hears itself")
+    assert there.stop() == 0
+    heard.append("the end of the other machine")
+    wait_until(lambda: json.loads(here.fetch("/heard"))["heard"] == heard, "this machine has heard of the end")
+
+
 def test_a_prefix_keeps_programs_apart(start, broker):
     one, other = start(bus=f"{broker.url}/0?prefix=one", processes=1), start(bus=f"{broker.url}?prefix=two", processes=1)
     here, there = one.subscribe(None, CALLBACKS, "a"), other.subscribe(None, CALLBACKS, "a")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import threading
 
 import pytest
 
-from support.topics import EventReader, each_worker
+from support.topic_endurance import follow_over_reloads
+from support.topics import EventReader
 from support.websocket_styles import CALLBACKS
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux")
@@ -74,51 +74,7 @@ def test_an_event_stream_goes_on_where_it_was(start, processes):
 def test_reloads_lose_nothing_for_clients_that_come_back(start):
     """A publisher with a process of its own would not stop; here each generation publishes, and one client follows."""
     server = start(history={"kept": "1m"})
-    each_worker(server)
-    ends = threading.Event()
-    published: list[str] = []
-    failures: list[BaseException] = []
-
-    def publish() -> None:
-        number = 0
-        try:
-            while not ends.is_set():
-                text = server.fetch(f"/publish?topic=kept&from={number}&count=1")
-                assert text == "done"
-                published.append(f"{number} 0")
-                number += 1
-        except BaseException as error:
-            failures.append(error)
-
-    taken: list[tuple[str, str]] = []
-    last = "0"
-    publisher = threading.Thread(target=publish)
-    publisher.start()
-    for _ in range(3):
-        client = server.subscribe(None, CALLBACKS, "kept", after=last)
-        for _ in range(20):
-            last, _, text = client.receive_message().partition(" ")
-            taken.append((last, text))
-        reload = threading.Thread(target=server.reload)
-        reload.start()
-        while True:
-            opcode, payload = client.receive_frame()
-            if opcode == 8:
-                break
-            last, _, text = payload.decode().partition(" ")
-            taken.append((last, text))
-        reload.join()
-    ends.set()
-    publisher.join()
-    assert not failures
-    client = server.subscribe(None, CALLBACKS, "kept", after=last)
-    while len(taken) < len(published):
-        last, _, text = client.receive_message().partition(" ")
-        taken.append((last, text))
-    assert [int(last.partition("-")[2]) for last, _ in taken] == list(range(1, len(published) + 1))
-    # Two requests are handled by two processes: `publish` does not wait, so the second may come before the first.
-    assert sorted(int(text.split()[0]) for _, text in taken) == list(range(len(published)))
-    client.settle()
+    follow_over_reloads(server, reloads=3)
     assert server.stop() == 0
 
 

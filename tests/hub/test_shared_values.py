@@ -10,6 +10,7 @@ import pytest
 
 from support.harness import wait_until
 from support.processes import stopped
+from support.shared import Worker
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux")
 
@@ -80,6 +81,31 @@ def test_values_outlive_workers_and_reloads(share):
     wait_for_others_than(*before)
     for worker in server.each():
         assert worker.do("shared.get('kept')") == {"by": "a worker that dies"}
+    assert server.stop() == 0
+
+
+def test_one_process_keeps_all_over_reloads(share):
+    """Values, counts of limits, locks and their tokens, while one process takes the place of another."""
+    server = share(processes=1)
+    (worker,) = server.each()
+    worker.do("shared.set('kept', 'by the first')")
+    tokens = [worker.do("[kept.update(l=shared.lock('l', 60)), kept['l'].acquire(), kept['l'].token][-1]")]
+    assert [worker.fetch("/limited?key=a").status for _ in range(3)] == [200] * 3
+    pids = [worker.fetch("/worker").text]
+    for number in range(3):
+        server.reload()
+        wait_until(lambda: Worker(server, None).fetch("/worker").text not in pids, "the next one serves")
+        worker = Worker(server, None)
+        pids.append(worker.fetch("/worker").text)
+        assert worker.do("kept['start']") == number + 2
+        assert worker.do("shared.get('kept')") == "by the first"
+        assert worker.aio("aio.incr('count')") == number + 1
+        if number == 0:
+            assert worker.do("shared.lock('l', 60).acquire(0)") is False, "its holder is the process that was started"
+            assert [worker.fetch("/limited?key=a").status for _ in range(3)] == [200, 200, 429]
+        tokens.append(worker.do(f"[kept.update(l=shared.lock('{number}', 60)), kept['l'].acquire(), kept['l'].token][-1]"))
+    assert tokens == sorted(set(tokens))
+    assert worker.do("shared.lock('0', 60, wait=20).acquire()") is True, "the process of its holder has ended"
     assert server.stop() == 0
 
 

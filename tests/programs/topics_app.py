@@ -2,12 +2,15 @@
 
 Its WebSockets, one of each style, take `+topic`, `+topic after ID`, `-topic`, `topic text` (published) and `?topic` (answered with the
 number of its listeners), and confirm with `done`, `published ID` or the number. `/events?topic=…` is an event stream, `/publish?topic=…&from=…&count=…`
-publishes numbered texts (`/timed` does too, and answers with the longest call, in milliseconds of the thread and of the clock), `/worker` says which process answers, and `/heard` which messages `on_message` has had in it.
+publishes numbered texts (`/timed` does too, and answers with the longest call: in milliseconds of the thread, of the clock, and of the clock where the
+kernel has not taken the core away, with the number of calls where it has), `/worker` says which process answers, and `/heard` which messages `on_message` has had in it. The setting `greeting` is published as
+the server starts and, with other words, as it ends.
 """
 
 import json
 import logging
 import os
+import resource
 import sys
 import time
 from pathlib import Path
@@ -20,6 +23,7 @@ from support.websocket_styles import STYLES, websocket
 logging.basicConfig(stream=sys.stdout, format="%(message)s")
 settings = json.loads(Path(sys.argv[1]).read_text())
 options = settings.pop("websocket", {})
+greeting = settings.pop("greeting", None)
 server = OutsideHTTP(("127.0.0.1", 0))
 server.config.update(**{"processes": 2, "access_log": "off", "max_workers": 64, "drain_idle": 0.2, **settings})
 heard = []
@@ -65,14 +69,22 @@ def publish(request):
 @server.get("/timed")
 def timed(request):
     topic, sender = request.args["topic"], request.args["from"]
-    used, passed = [], []
+    used, passed, undisturbed = [], [], [0.0]
     for number in range(int(request.args["count"])):
-        before = time.thread_time(), time.monotonic()
+        before = preemptions(), time.thread_time(), time.monotonic()
         server.publish(topic, f"{sender} {number}")
-        after = time.thread_time(), time.monotonic()
-        used.append(after[0] - before[0])
-        passed.append(after[1] - before[1])
-    return f"{max(used) * 1000:.3f} {max(passed) * 1000:.3f}"
+        after = time.monotonic(), time.thread_time(), preemptions()
+        used.append(after[1] - before[1])
+        passed.append(after[0] - before[2])
+        if after[2] == before[0]:
+            undisturbed.append(passed[-1])
+    disturbed = len(passed) + 1 - len(undisturbed)
+    return f"{max(used) * 1000:.3f} {max(passed) * 1000:.3f} {max(undisturbed) * 1000:.3f} {disturbed}"
+
+
+def preemptions():
+    """How often the kernel has taken the core from this thread."""
+    return resource.getrusage(resource.RUSAGE_THREAD).ru_nivcsw
 
 
 @server.get("/worker")
@@ -88,6 +100,18 @@ def threads(request):
 @server.on_message("heard")
 def hear(message):
     heard.append(message.text)
+
+
+@server.on_startup
+def greet():
+    if greeting:
+        server.publish("heard", greeting)
+
+
+@server.on_shutdown
+def say_goodbye():
+    if greeting:
+        server.publish("heard", f"the end of {greeting}")
 
 
 @server.get("/heard")

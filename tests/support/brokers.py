@@ -95,7 +95,16 @@ class Relay:
         self.address = self.listener.getsockname()
         self.url = f"redis://127.0.0.1:{self.address[1]}"
         self.connections = 0
+        self.forwards = threading.Event()
+        self.forwards.set()
         threading.Thread(target=self._accept, daemon=True).start()
+
+    def hold(self) -> None:
+        """Forwards nothing, and accepts connections, until `go_on`."""
+        self.forwards.clear()
+
+    def go_on(self) -> None:
+        self.forwards.set()
 
     def close(self) -> None:
         # A close alone does not wake the thread that accepts.
@@ -127,10 +136,10 @@ class Relay:
         finally:
             client.close()
 
-    @staticmethod
-    def _pump(source: socket.socket, target: socket.socket, watch: Callable[[bytes], bool] | None) -> None:
+    def _pump(self, source: socket.socket, target: socket.socket, watch: Callable[[bytes], bool] | None) -> None:
         try:
             while piece := source.recv(65536):
+                self.forwards.wait()
                 target.sendall(piece)
                 if watch is not None and watch(piece):
                     break

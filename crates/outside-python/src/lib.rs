@@ -72,7 +72,7 @@ mod _outside {
     use crate::server::folder::Folder;
     #[cfg(target_os = "linux")]
     #[pymodule_export]
-    use crate::server::hub_loop::{_take_seat, HubChannel, HubLoop, SeatPair};
+    use crate::server::hub_loop::{_take_seat, _take_state_seat, HubChannel, HubLoop, SeatPair};
     #[pymodule_export]
     use crate::server::memory::{Connector, serve_in_memory};
     #[pymodule_export]

@@ -60,7 +60,7 @@ mod status;
 mod transport;
 pub mod websocket;
 
-pub use app::{HeardSignals, OutsideHttp, OutsideHttpRedirect, ScheduledResponse, ServerRun};
+pub use app::{HeardSignals, OpenBus, OutsideHttp, OutsideHttpRedirect, ScheduledResponse, ServerRun};
 pub use application::Session;
 #[cfg(all(feature = "bus", feature = "testing"))]
 #[doc(hidden)]

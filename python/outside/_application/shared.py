@@ -1,6 +1,6 @@
 """`server.shared`: small values and locks that all processes of a server share, and their twins for `async def` functions.
 
-With several processes they are in the hub, in the process that was started, and outlive reloads; with one they are in its memory.
+They are in the process that was started, and outlive reloads: in its hub, or in its memory while it serves alone.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from .. import _outside
 from . import at_fork
 from .generation import RETIRE, TERMINATE, Parent, obstacle
 from .handover import Listeners
+from .hub import take_state_seat
 from .notify import notify
 from .signals import terminal_is_there
 
@@ -53,8 +54,7 @@ class _Generation:
         at_fork.pipes[:] = [self._parent.fileno()]
         channel = self._parent.take_hub_channel()
         if channel is not None:
-            # For the seats of workers, which a single process has not.
-            channel.close()
+            take_state_seat(self._server, channel)
         self._server.__dict__["_hang_up"] = self._hang_up
         try:
             self._server._serve_alone(self._ready)

@@ -22,10 +22,11 @@ IS_THERE = hasattr(select, "epoll")
 
 
 class Hub:
-    """Waits for descriptors. `is_generation`: whether the hub is in another process, at the other end of `channel`."""
+    """Waits for descriptors. `is_generation`: whether the hub is in another process, at the other end of `channel`. `server`: one that
+    serves in this process, whose shared state is the hub's too."""
 
-    def __init__(self, is_generation: bool, channel: socket.socket | None) -> None:
-        self._loop = _outside.HubLoop()
+    def __init__(self, is_generation: bool, channel: socket.socket | None, server: Any | None) -> None:
+        self._loop = _outside.HubLoop(server)
         # The engine waits on the same instance, for the descriptors of both.
         self._epoll = select.epoll.fromfd(os.dup(self._loop.fileno()))
         os.set_inheritable(self._epoll.fileno(), False)
@@ -93,11 +94,11 @@ class Poll:
     close = release
 
 
-def make(parent: Any | None) -> Hub | Poll:
-    """The loop of a supervisor. `parent`: the process that was started, in a generation."""
+def make(parent: Any | None, server: Any | None) -> Hub | Poll:
+    """The loop of a supervisor. `parent`: the process that was started, in a generation; `server`: one that serves in this process."""
     if not IS_THERE:
         return Poll()
-    return Hub(parent is not None, None if parent is None else parent.take_hub_channel())
+    return Hub(parent is not None, None if parent is None else parent.take_hub_channel(), server)
 
 
 def take_seat(server: Any, pair: Any | None) -> bool:
@@ -108,3 +109,16 @@ def take_seat(server: Any, pair: Any | None) -> bool:
     at_fork.pipes.append(pair.filenos()[1])
     _outside._take_seat(server, pair)
     return True
+
+
+def take_state_seat(server: Any, channel: socket.socket) -> None:
+    """In a generation of one process: its shared state is the hub's, through the channel, which is closed here."""
+    pair = _outside.SeatPair()
+    with channel:
+        try:
+            socket.send_fds(channel, [b"s"], [pair.filenos()[0]])
+        except OSError:
+            return  # the process that was started is gone, and this one ends too
+    pair.close_near()
+    at_fork.pipes.append(pair.filenos()[1])
+    _outside._take_state_seat(server, pair)

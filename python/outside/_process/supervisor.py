@@ -80,7 +80,7 @@ class Supervisor:
     def __init__(self, server: Any, parent: Parent | None, listeners: Listeners, own: Own | None = None) -> None:
         self._server = server
         self._parent = parent
-        self._poll = _hub.make(parent)
+        self._poll = _hub.make(parent, None if own is None else server)
         self.signals = Signals(is_generation=parent is not None)
         self._board = board_of(server)
         self._generations = Generations(listeners, self._poll, self._board)

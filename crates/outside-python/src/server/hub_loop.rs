@@ -31,9 +31,15 @@ impl HubLoop {
 
 #[pymethods]
 impl HubLoop {
+    /// With a server, the hub goes on with the shared state that the server has in this process.
     #[new]
-    fn new() -> PyResult<Self> {
-        Ok(Self(Mutex::new(Some(HubShell::new()?))))
+    #[pyo3(signature = (server=None))]
+    fn new(server: Option<&OutsideHttp>) -> PyResult<Self> {
+        let shell = match server {
+            Some(server) => HubShell::with_memory(server.server()?.engine.shared_memory()),
+            None => HubShell::new(),
+        };
+        Ok(Self(Mutex::new(Some(shell?))))
     }
 
     /// The descriptor of the `epoll` instance.
@@ -120,4 +126,11 @@ impl HubChannel {
 pub(crate) fn _take_seat(server: &OutsideHttp, pair: &SeatPair) -> PyResult<()> {
     let far = lock(&pair.far).take().ok_or_else(|| PyRuntimeError::new_err("this seat is taken"))?;
     server.server()?.engine.take_seat(far).map_err(run_error)
+}
+
+/// The same for a process that serves alone: its shared state is the hub's, and nothing else.
+#[pyfunction]
+pub(crate) fn _take_state_seat(server: &OutsideHttp, pair: &SeatPair) -> PyResult<()> {
+    let far = lock(&pair.far).take().ok_or_else(|| PyRuntimeError::new_err("this seat is taken"))?;
+    server.server()?.engine.take_state_seat(far).map_err(run_error)
 }

@@ -2,6 +2,7 @@
 //! is set to the last callback that is called.
 
 pub(crate) mod around;
+pub(crate) mod bus_in_use;
 pub(crate) mod certificates;
 pub(crate) mod contention;
 pub(crate) mod debug_token;

@@ -17,6 +17,7 @@ use crate::errors::{RunError, run_error};
 use crate::event_loop::EventLoop;
 use crate::logging::log_exception;
 use crate::message::json::JsonDefault;
+use crate::server::bus_in_use::BusInUse;
 use crate::server::debug_token::{TokenRoute, announce as announce_token};
 use crate::server::hosted::{Hosted, note_address};
 use crate::server::running::{self, RunRecord, RunningServer};
@@ -74,11 +75,18 @@ pub(crate) fn serve_on(
     if needs_loop || handlers.iter().any(|handler| may_need_loop(handler.bind(py))) {
         EventLoop::running(py)?;
     }
-    let begun = hosted.as_ref().map_or(Ok(()), |hosted| hosted.start(py));
-    if let Err(error) = begun.and_then(|()| call_hook(object, "_run_startup")) {
-        end_loop(py, running, config.termination_timeout)?;
-        return Err(error);
-    }
+    let begun = BusInUse::open(py, server, &config).and_then(|bus| {
+        hosted.as_ref().map_or(Ok(()), |hosted| hosted.start(py))?;
+        call_hook(object, "_run_startup")?;
+        Ok(bus)
+    });
+    let bus = match begun {
+        Ok(bus) => bus,
+        Err(error) => {
+            end_loop(py, running, config.termination_timeout)?;
+            return Err(error);
+        }
+    };
     let mut signals =
         SignalHandlers::take(&object.getattr("terminate")?, &object.getattr("_hang_up")?, &server_run, takes_signals)?;
     let wakeup = server_run.wake_pipe().as_raw_fd();
@@ -108,6 +116,7 @@ pub(crate) fn serve_on(
     if let Err(error) = call_hook(object, "_run_shutdown") {
         log_exception(py, None, "on_shutdown failed", &error);
     }
+    drop(bus);
     let has_ended_loop = end_loop(py, running, config.termination_timeout);
     if let Some(cleanup) = server_cleanup
         && let Err(error) = cleanup.bind(py).call0()

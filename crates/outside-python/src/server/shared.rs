@@ -78,11 +78,11 @@ pub(crate) fn _shared_begin<'py>(
     Ok(PyBool::new(py, true).to_owned().into_any())
 }
 
-/// Whether shared state is in the memory of this process alone, or the request belongs to no server.
+/// Whether the request belongs to no server, so that it has no shared state.
 #[pyfunction]
 #[pyo3(signature = (target, /))]
 pub(crate) fn _shares_nothing(target: &Bound<'_, PyAny>) -> bool {
-    !store_of(target).is_ok_and(|store| !store.is_local())
+    store_of(target).is_err()
 }
 
 /// Hands an outcome to an asyncio future, on the thread of the server's loop.

@@ -6,6 +6,7 @@ mod certificates;
 mod error_function;
 mod heard_signals;
 mod metrics;
+mod open_bus;
 mod places;
 mod redirect;
 mod routes;
@@ -17,11 +18,12 @@ mod topics;
 
 use std::collections::BTreeMap;
 use std::net::ToSocketAddrs;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use error_function::ErrorFunction;
 pub use heard_signals::HeardSignals;
+pub use open_bus::OpenBus;
 pub use places::Security;
 pub use redirect::OutsideHttpRedirect;
 pub use scheduled::ScheduledResponse;
@@ -66,6 +68,8 @@ pub struct OutsideHttp {
     sink: Arc<dyn LogSink>,
     ticket_keys: TicketKeys,
     certificate_hooks: Mutex<CertificateHooks>,
+    /// The broker, while it is used.
+    open_bus: Mutex<Weak<OpenBus>>,
     meter: Arc<Meter>,
 }
 
@@ -100,6 +104,7 @@ impl OutsideHttp {
             sink: Arc::new(StandardError),
             ticket_keys: TicketKeys::default(),
             certificate_hooks: Mutex::default(),
+            open_bus: Mutex::default(),
             meter: Arc::default(),
         }
     }
@@ -329,6 +334,7 @@ impl OutsideHttp {
         let sink = Arc::clone(&self.sink);
         let control = (Arc::clone(&self.control), Arc::clone(&server_run.wake_pipe));
         let config = &config.with_domains();
+        let _bus = self.open_bus(config)?;
         let source = source.into();
         let meter = self.meter_of(config, &source)?;
         let running = Running::start(source, config, &self.site, &self.host, sink, control, meter)?;

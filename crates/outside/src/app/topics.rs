@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::OutsideHttp;
 use crate::error::Error;
 use crate::hub::{Seat, SeatStore};
-use crate::shared::SharedStore;
+use crate::shared::{Shared, SharedMemory, SharedStore};
 use crate::websocket::{Bus, BusError, Joining, Message, MessageId, TopicReader, WebSocketConnection};
 
 impl OutsideHttp {
@@ -106,6 +106,11 @@ impl OutsideHttp {
         self.site.shared.store()
     }
 
+    /// Small values that all processes of this server share.
+    pub fn shared(&self) -> Shared {
+        Shared::new(self.shared_store())
+    }
+
     /// Has shared state be that of another engine from now on, such as one that other machines have too.
     pub fn set_shared_store(&self, store: Arc<dyn SharedStore>) {
         self.site.shared.set_store(store);
@@ -123,5 +128,22 @@ impl OutsideHttp {
         }
         self.site.shared.set_seat(Arc::new(SeatStore::new(seat, &self.site.topics)));
         Ok(())
+    }
+
+    /// Takes a seat at the hub of the process that was started, for a process that serves alone in its place: shared state is the
+    /// hub's, and topics need no hub.
+    ///
+    /// # Errors
+    /// The descriptor is no socket.
+    pub fn take_state_seat(&self, seat: OwnedFd) -> Result<(), Error> {
+        let seat = Seat::new(seat)?;
+        let store = SeatStore::new(Arc::clone(&seat), &self.site.topics);
+        self.site.shared.set_state_seat(seat, store);
+        Ok(())
+    }
+
+    /// The memory in which a process alone has its shared state, for a hub that goes on with it.
+    pub fn shared_memory(&self) -> SharedMemory {
+        self.site.shared.memory()
     }
 }

@@ -37,9 +37,7 @@ mod thread;
 
 use std::io;
 use std::sync::Arc;
-
-use tokio::runtime::Handle;
-use tokio::task::AbortHandle;
+use std::thread::JoinHandle;
 
 use carrier::BrokerBus;
 use operations::BrokerStore;
@@ -53,14 +51,27 @@ use crate::websocket::Topics;
 
 /// A broker that is used.
 pub(crate) struct StartedBroker {
-    /// The end of these is the end of its use.
-    pub(crate) tasks: Vec<AbortHandle>,
     /// Shared state in the broker.
     pub(crate) store: Arc<dyn SharedStore>,
+    bus: Arc<BrokerBus>,
+    /// The number of the thread that has the connection.
+    number: u64,
+    thread: JoinHandle<()>,
 }
 
-/// Has topics go by the broker at this address from now on, until the tasks that are returned are aborted. Waits for the
-/// first connection, but not for long.
+impl StartedBroker {
+    /// Ends its use, once what waits was sent, if that takes little time.
+    pub(crate) fn end(&self) {
+        self.bus.end_thread(self.number);
+    }
+
+    /// Whether the connection is closed.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.thread.is_finished()
+    }
+}
+
+/// Has topics go by the broker at this address from now on. Waits for the first connection, but not for long.
 ///
 /// # Errors
 /// The system refuses a thread or descriptors, or the address has a file that cannot be used.
@@ -69,7 +80,6 @@ pub(crate) fn start(
     rules: &KeepRules,
     topics: &Arc<Topics>,
     log: &Arc<Log>,
-    runtime: &Handle,
 ) -> io::Result<StartedBroker> {
     let machine = topics.need_machine_bus().cloned();
     let machine = machine.ok_or_else(|| io::Error::other("the topics of this server have no bus"))?;
@@ -83,6 +93,6 @@ pub(crate) fn start(
         }
     };
     let store = Arc::new(BrokerStore::new(Arc::clone(&bus)));
-    let tasks = BrokerService::start(address, rules, bus, topics, log, runtime)?;
-    Ok(StartedBroker { tasks, store })
+    let (number, thread) = BrokerService::start(address, rules, &bus, topics, log)?;
+    Ok(StartedBroker { store, bus, number, thread })
 }

@@ -1,17 +1,16 @@
 //! The thread of a connection: connects, signs in, moves bytes, and begins again when the connection is lost.
 //!
 //! A thread of its own, because resolving a name may wait, and because a leader that waits for an answer drives no event
-//! loop. It ends with the tasks of the server's run.
+//! loop. It ends when the server does not use the broker any more.
 
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustls::ClientConfig;
-use tokio::runtime::Handle;
-use tokio::task::AbortHandle;
 
 use super::address::{ConnectError, connect, tls_of};
 use super::arrivals::{Complaint, LineFault};
@@ -79,27 +78,18 @@ enum Loss {
     Panic,
 }
 
-/// Ends the thread when the tasks of the run end.
-struct EndGuard(Arc<BrokerBus>, u64);
-
-impl Drop for EndGuard {
-    fn drop(&mut self) {
-        self.0.end_thread(self.1);
-    }
-}
-
 impl BrokerService {
+    /// Starts the thread. Returns its number too.
     pub(super) fn start(
         address: &BusAddress,
         rules: &KeepRules,
-        bus: Arc<BrokerBus>,
+        bus: &Arc<BrokerBus>,
         topics: &Arc<Topics>,
         log: &Arc<Log>,
-        runtime: &Handle,
-    ) -> io::Result<Vec<AbortHandle>> {
+    ) -> io::Result<(u64, JoinHandle<()>)> {
         let thread = bus.begin_thread(rules);
         let service = Self {
-            bus: Arc::clone(&bus),
+            bus: Arc::clone(bus),
             topics: Arc::downgrade(topics),
             place: address.place.clone(),
             tls: tls_of(&address.place)?,
@@ -111,15 +101,10 @@ impl BrokerService {
             alive: Instant::now(),
             scratch: vec![0; MAX_READ],
         };
-        std::thread::Builder::new().name("outside-bus".into()).spawn(move || service.run())?;
-        let guard = EndGuard(Arc::clone(&bus), thread);
-        let task = runtime.spawn(async move {
-            let _guard = guard;
-            std::future::pending::<()>().await;
-        });
+        let handle = std::thread::Builder::new().name("outside-bus".into()).spawn(move || service.run())?;
         // The reason why it is not there stands in the log already.
         let _ = bus.wait_for_line(FIRST);
-        Ok(vec![task.abort_handle()])
+        Ok((thread, handle))
     }
 
     fn run(mut self) {

@@ -14,8 +14,18 @@ pub use hooks::{CertificateHooks, DnsRecord, OnCertificate, SetDnsRecord};
 use crate::config::Config;
 use crate::error::Error;
 use crate::log::Log;
+use crate::shared::SharedStore;
 use crate::transport::Challenges;
 pub(crate) use prepared::Prepared;
+
+/// The shared state of several machines, of which nothing is needed here.
+pub(crate) struct Fleet(());
+
+impl Fleet {
+    pub(crate) fn new(_: Arc<dyn SharedStore>, _: &Config) -> Self {
+        Self(())
+    }
+}
 
 fn refused() -> Error {
     Error::new("config[\"domains\"] needs the feature `acme`, without which this program was built")
@@ -36,6 +46,7 @@ impl AbsentCertificates {
         _: CertificateHooks,
         _: TakeOver,
         _: &Arc<Challenges>,
+        _: Option<Fleet>,
         _: &Arc<Log>,
     ) -> Result<Self, Error> {
         Err(refused())

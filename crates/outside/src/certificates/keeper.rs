@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use super::client::CaClient;
 use super::clock::{date, now, seconds};
 use super::failure::AttemptFailure;
+use super::fleet::{Fleet, MachineView, OrderRight, certificate_id};
 use super::hooks::{CertificateHooks, TakeOver};
 use super::order::{Attempt, Pauses, ask_advice, identifier_of};
 use super::plan::{Authority, Plan, host_of};
@@ -34,6 +35,8 @@ pub(super) struct Common {
     pub(super) hooks: CertificateHooks,
     pub(super) take_over: TakeOver,
     pub(super) memory: Arc<Challenges>,
+    /// Other machines with the same names, where the configuration has a bus.
+    pub(super) fleet: Option<Arc<Fleet>>,
     /// This process among those that answer challenges, unless the file system has no locks.
     pub(super) presence: Option<Arc<Presence>>,
     pub(super) log: Arc<Log>,
@@ -46,13 +49,16 @@ pub(super) struct Common {
 
 /// The keeper of one certificate.
 pub(super) struct Keeper {
-    common: Arc<Common>,
-    names: Vec<String>,
-    folder: PathBuf,
-    state: CertificateState,
+    pub(super) common: Arc<Common>,
+    pub(super) names: Vec<String>,
+    /// The name of the certificate on all machines.
+    pub(super) id: String,
+    pub(super) folder: PathBuf,
+    pub(super) state: CertificateState,
+    pub(super) machines: MachineView,
     held: Option<(FileIdentity, Inspection)>,
-    /// The time before which nothing is tried, because the storage could not be written.
-    blocked: u64,
+    /// The time before which nothing is tried, because the storage could not be written, or another machine orders.
+    pub(super) blocked: u64,
     has_greeted: bool,
 }
 
@@ -91,8 +97,10 @@ impl Keeper {
         Self {
             common: Arc::clone(common),
             names: names.to_vec(),
+            id: certificate_id(names, &common.plan),
             folder: common.plan.storage.folder(names),
             state: CertificateState::default(),
+            machines: MachineView::default(),
             held: None,
             blocked: 0,
             has_greeted: false,
@@ -114,13 +122,18 @@ impl Keeper {
                 if lead.is_some() {
                     self.state = CertificateState::read(&self.folder);
                     self.greet();
+                    self.common.fleet.iter().for_each(|fleet| fleet.begin_to_lead());
                 }
+            }
+            if lead.is_some() {
+                self.look_at_machines().await;
             }
             if lead.is_some() && self.blocked <= now() {
                 self.step().await;
             }
             tokio::time::sleep(TICK).await;
         }
+        self.leave_machines();
     }
 
     fn greet(&mut self) {
@@ -136,7 +149,7 @@ impl Keeper {
         }
     }
 
-    fn title(&self) -> String {
+    pub(super) fn title(&self) -> String {
         self.names.join(", ")
     }
 
@@ -154,8 +167,17 @@ impl Keeper {
                 if common.stage.load(Ordering::SeqCst) != KEEPING {
                     return;
                 }
+                let right = match self.ask_for_right().await {
+                    OrderRight::Alone => None,
+                    OrderRight::Granted(right) => Some(right),
+                    OrderRight::Denied => return,
+                };
                 common.busy.fetch_add(1, Ordering::SeqCst);
                 self.attempt(authority, rehearse).await;
+                if let Some(right) = right {
+                    self.leave_to_machines().await;
+                    self.give_right_back(right).await;
+                }
                 common.busy.fetch_sub(1, Ordering::SeqCst);
             }
             Step::AskAdvice => self.ask_advice(held).await,
@@ -169,7 +191,7 @@ impl Keeper {
     }
 
     /// Reads the certificate if its file has changed.
-    fn look_at_certificate(&mut self) {
+    pub(super) fn look_at_certificate(&mut self) {
         let file = certificate_file(&self.folder);
         let found = std::fs::metadata(&file).ok();
         let Some(found) = found else {
@@ -183,7 +205,7 @@ impl Keeper {
         }
     }
 
-    fn held(&self) -> Option<Held> {
+    pub(super) fn held(&self) -> Option<Held> {
         let (_, inspection) = self.held.as_ref()?;
         let leaf = &inspection.leaf;
         // Some authorities add names, such as that with `www.`: such a certificate is not ordered anew.
@@ -202,6 +224,8 @@ impl Keeper {
             return;
         }
         Wish::forget(&self.folder);
+        // If this machine dies, the others know of the attempt.
+        self.leave_to_machines().await;
         let common = Arc::clone(&self.common);
         let Some(authority) = common.plan.authorities.get(authority) else { return };
         let (result, client) = match common.plan.tls() {
@@ -234,13 +258,15 @@ impl Keeper {
             self.common.hooks.dns.clone(),
             Arc::clone(&self.common.memory),
             self.common.presence.clone(),
+            self.common.fleet.clone().map(|fleet| (fleet, self.id.clone())),
         );
+        let has_machines = self.common.fleet.is_some();
         let attempt = |directory| Attempt {
             plan,
             names: &self.names,
             directory,
             client: client.clone(),
-            pauses: Pauses::default(),
+            pauses: if has_machines { Pauses::OF_MACHINES } else { Pauses::default() },
             proofs: &proofs,
             turn: self.state.history.failures,
         };
@@ -271,6 +297,11 @@ impl Keeper {
             date(until)
         );
         self.common.log.event(Level::Info, text);
+        self.tell_hook();
+    }
+
+    /// Tells the program that there is a new certificate.
+    pub(super) fn tell_hook(&self) {
         if let Some(hook) = self.common.hooks.on_certificate.clone() {
             let (names, file) = (self.names.clone(), certificate_file(&self.folder));
             drop(tokio::task::spawn_blocking(move || hook.obtained(&names, &file)));
@@ -332,7 +363,7 @@ impl Keeper {
     }
 
     /// Writes the state down. If that fails, nothing is tried for a while.
-    fn write_state(&mut self) -> bool {
+    pub(super) fn write_state(&mut self) -> bool {
         match self.state.write(&self.folder) {
             Ok(()) => true,
             Err(error) => {

@@ -4,17 +4,21 @@
 //! and belong on no reactor. Of all processes, the one that has the lock of a certificate orders it; every process
 //! answers the challenges, and takes the new file over as it takes the files of users. The order of the files: `schedule`
 //! decides, `keeper` does it, `order` talks to the authority by `client`, `verify` checks the result, `storage` keeps it.
+//! Where several machines have a bus, one of all orders (`fleet`), and a keeper of each takes part in that (`machines`).
 
 mod client;
 mod clock;
 mod failure;
+mod fleet;
 mod hooks;
 mod keeper;
+mod machines;
 mod order;
 mod plan;
 mod prepared;
 mod proof;
 mod schedule;
+mod seal;
 mod state;
 mod status;
 mod storage;
@@ -33,6 +37,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
+pub(crate) use fleet::Fleet;
 pub(crate) use hooks::TakeOver;
 pub use hooks::{CertificateHooks, DnsRecord, OnCertificate, SetDnsRecord};
 use keeper::{Common, KEEPING, Keeper};
@@ -96,7 +101,7 @@ pub(crate) struct Certificates {
 }
 
 impl Certificates {
-    /// Starts the thread.
+    /// Starts the thread. `fleet`: the other machines with the same names, where the configuration has a bus.
     ///
     /// # Errors
     /// The system refuses a thread, or the configuration has changed since it was prepared.
@@ -105,6 +110,7 @@ impl Certificates {
         hooks: CertificateHooks,
         take_over: TakeOver,
         memory: &Arc<Challenges>,
+        fleet: Option<Fleet>,
         log: &Arc<Log>,
     ) -> Result<Self, Error> {
         let (stage, busy) = (Arc::new(AtomicU8::new(KEEPING)), Arc::<AtomicUsize>::default());
@@ -115,6 +121,7 @@ impl Certificates {
             hooks,
             take_over,
             memory: Arc::clone(memory),
+            fleet: fleet.map(Arc::new),
             log: Arc::clone(log),
             stage: Arc::clone(&stage),
             busy: Arc::clone(&busy),
@@ -159,10 +166,11 @@ impl Certificates {
 
 async fn keep(common: &Arc<Common>) {
     let names = common.plan.domains.iter().map(Domain::names);
-    let keepers: Vec<_> = names.map(|names| tokio::spawn(Keeper::new(common, names).run())).collect();
+    let mut tasks: Vec<_> = names.map(|names| tokio::spawn(Keeper::new(common, names).run())).collect();
+    tasks.extend(common.fleet.clone().map(|fleet| tokio::spawn(fleet.watch())));
     while common.stage.load(Ordering::SeqCst) != ENDED {
         common.memory.refresh();
         tokio::time::sleep(LOOK).await;
     }
-    keepers.iter().for_each(tokio::task::JoinHandle::abort);
+    tasks.iter().for_each(tokio::task::JoinHandle::abort);
 }

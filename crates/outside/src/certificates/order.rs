@@ -38,6 +38,15 @@ pub(super) struct Pauses {
     pub(super) longest: Duration,
 }
 
+impl Pauses {
+    /// Where other machines answer too, which look each second.
+    pub(super) const OF_MACHINES: Self = Self {
+        spread: Duration::from_millis(2500),
+        first: Duration::from_millis(100),
+        longest: Duration::from_millis(5000),
+    };
+}
+
 impl Default for Pauses {
     fn default() -> Self {
         let milliseconds = Duration::from_millis;

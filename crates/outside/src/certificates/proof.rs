@@ -8,6 +8,7 @@ use instant_acme::ChallengeType;
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
 
 use super::failure::AttemptFailure;
+use super::fleet::{ChallengeAnswers, Fleet};
 use super::hooks::{DnsRecord, SetDnsRecord};
 use super::storage::{self, Presence};
 use crate::config::Challenge;
@@ -29,12 +30,16 @@ pub(super) struct Proofs {
     dns: Option<Arc<dyn SetDnsRecord>>,
     memory: Arc<Challenges>,
     presence: Option<Arc<Presence>>,
+    /// Other machines, and the name of the certificate there.
+    fleet: Option<(Arc<Fleet>, String)>,
     shown: Mutex<Shown>,
 }
 
 #[derive(Default)]
 struct Shown {
     files: Vec<PathBuf>,
+    /// The same for other machines.
+    answers: ChallengeAnswers,
     records: Vec<Box<dyn DnsRecord>>,
 }
 
@@ -52,23 +57,24 @@ impl Proofs {
         dns: Option<Arc<dyn SetDnsRecord>>,
         memory: Arc<Challenges>,
         presence: Option<Arc<Presence>>,
+        fleet: Option<(Arc<Fleet>, String)>,
     ) -> Self {
-        Self { folder, dns, memory, presence, shown: Mutex::default() }
+        Self { folder, dns, memory, presence, fleet, shown: Mutex::default() }
     }
 
     /// Whether only this process may be asked for the proofs, which it has in memory already.
     pub(super) fn are_shown_here_alone(&self) -> bool {
-        self.presence.as_ref().is_some_and(|presence| presence.is_alone())
+        self.fleet.is_none() && self.presence.as_ref().is_some_and(|presence| presence.is_alone())
     }
 
     /// Shows a proof.
     pub(super) async fn show(&self, proof: Proof) -> Result<(), AttemptFailure> {
         match proof.kind {
-            Challenge::Http01 => self.write(&proof.token, proof.key_authorization.as_bytes()),
+            Challenge::Http01 => self.write(&proof.token, &proof.key_authorization).await,
             Challenge::TlsAlpn01 => {
                 let text = certificate(&proof.name, &proof.digest)
                     .map_err(|error| AttemptFailure::new(format!("a challenge certificate cannot be made: {error}")))?;
-                self.write(&format!("{}.pem", server_name(&proof.name)), text.as_bytes())
+                self.write(&format!("{}.pem", server_name(&proof.name)), &text).await
             }
             Challenge::Dns01 => {
                 let dns = self.dns.clone().ok_or_else(|| AttemptFailure::new("there is no acme_dns".to_owned()))?;
@@ -86,17 +92,29 @@ impl Proofs {
         }
     }
 
-    fn write(&self, name: &str, content: &[u8]) -> Result<(), AttemptFailure> {
+    async fn write(&self, name: &str, content: &str) -> Result<(), AttemptFailure> {
         let path = self.folder.join(name);
-        self.lock().files.push(path.clone());
-        storage::write(&path, content).map_err(|error| AttemptFailure::of_storage(&path, &error))?;
+        let answers = {
+            let mut shown = self.lock();
+            shown.files.push(path.clone());
+            shown.answers.insert(name.to_owned(), content.to_owned());
+            shown.answers.clone()
+        };
+        if let Some((fleet, certificate)) = &self.fleet {
+            let failed = |reason| AttemptFailure::new(format!("other machines do not get the challenge: {reason}"));
+            fleet.show(certificate, &answers).await.map_err(failed)?;
+        }
+        storage::write(&path, content.as_bytes()).map_err(|error| AttemptFailure::of_storage(&path, &error))?;
         self.memory.refresh();
         Ok(())
     }
 
     /// Takes all proofs back.
     pub(super) async fn withdraw(&self) {
-        let Shown { files, records } = std::mem::take(&mut *self.lock());
+        let Shown { files, records, answers } = std::mem::take(&mut *self.lock());
+        if let Some((fleet, certificate)) = self.fleet.as_ref().filter(|_| !answers.is_empty()) {
+            fleet.withdraw(certificate).await;
+        }
         for file in files {
             std::fs::remove_file(file).unwrap_or_default();
         }
@@ -122,7 +140,7 @@ impl Drop for Proofs {
 }
 
 /// The name in the hello of a validation: for an address that of its reverse zone (RFC 8738 section 6).
-fn server_name(name: &str) -> String {
+pub(super) fn server_name(name: &str) -> String {
     match name.parse::<IpAddr>() {
         Err(_) => name.to_owned(),
         Ok(IpAddr::V4(address)) => {

@@ -64,7 +64,8 @@ impl CertificateState {
         }
     }
 
-    fn to_json(&self) -> String {
+    /// The text of its file.
+    pub(crate) fn to_json(&self) -> String {
         let history = &self.history;
         let advice = self.advice.map(|advice| match advice.window {
             Some(Window { start, end, chosen }) => {

@@ -74,7 +74,7 @@ pub fn conversation(storage: &Path, answers: &[&[u8]]) -> Result<AuthorityConver
     let mut seen = AuthorityConversation::default();
     let names: Vec<String> = plan.domains.iter().flat_map(Domain::names).cloned().collect();
     let ordered = runtime.block_on(async {
-        let proofs = Proofs::new(plan.storage.challenges(), Some(Arc::new(NoRecord)), memory, None);
+        let proofs = Proofs::new(plan.storage.challenges(), Some(Arc::new(NoRecord)), memory, None, None);
         let pauses = Pauses { spread: Duration::ZERO, first: Duration::ZERO, longest: Duration::ZERO };
         let client = script.clone();
         Attempt { plan: &plan, names: &names, directory: DIRECTORY, client, pauses, proofs: &proofs, turn: 1 }

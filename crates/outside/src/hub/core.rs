@@ -16,7 +16,7 @@ use super::connections::ConnectionCounts;
 use super::frame::{Frame, FrameError, FrameKind, FrameReader};
 use super::history::{KeepRules, KeptMessages, Ring};
 use super::queue::{MAX_QUEUE, Position, SeatQueue};
-use crate::shared::{MemoryStore, Outcome, SharedRefusal, decode_operation, encode_outcome};
+use crate::shared::{Outcome, SharedMemory, SharedRefusal, decode_operation, encode_outcome};
 
 /// Bytes of kept messages that one answer brings at most; older ones are a gap.
 const MAX_REPLAY: usize = MAX_QUEUE / 2;
@@ -33,7 +33,7 @@ pub struct HubCore {
     topics: HashMap<Arc<str>, Topic>,
     rules: KeepRules,
     kept: KeptMessages,
-    shared: MemoryStore,
+    shared: SharedMemory,
     connections: ConnectionCounts,
     /// The time of the frames that are handled now.
     now: Duration,
@@ -73,12 +73,17 @@ struct Interest {
 impl HubCore {
     /// A hub without seats. `seed`: a random number, so that no topic has the epoch of one of another hub.
     pub fn new(seed: u64) -> Self {
+        Self::with_memory(seed, SharedMemory::default())
+    }
+
+    /// The same, with the shared state of this memory.
+    pub fn with_memory(seed: u64, shared: SharedMemory) -> Self {
         Self {
             seats: Vec::new(),
             topics: HashMap::new(),
             rules: KeepRules::default(),
             kept: KeptMessages::default(),
-            shared: MemoryStore::default(),
+            shared,
             connections: ConnectionCounts::default(),
             now: Duration::ZERO,
             next_epoch: seed,
@@ -88,7 +93,7 @@ impl HubCore {
 
     /// The tokens of locks are higher than this one from now on.
     pub fn set_last_token(&mut self, token: u64) {
-        self.shared.set_last_token(token);
+        self.shared.lock().set_last_token(token);
     }
 
     /// The time since the hub has begun, for the frames that are received next. It only grows.
@@ -112,7 +117,7 @@ impl HubCore {
         for (topic, ()) in state.topics {
             self.end_interest(seat, &topic);
         }
-        self.shared.release(owner(seat));
+        self.shared.lock().release(owner(seat));
         self.connections.release(seat);
     }
 
@@ -198,7 +203,7 @@ impl HubCore {
                 }
             }
             FrameKind::Shared => return self.apply(seat, frame),
-            FrameKind::SharedBound => self.shared.set_bound(usize::try_from(frame.number).unwrap_or(usize::MAX)),
+            FrameKind::SharedBound => self.shared.lock().set_bound(usize::try_from(frame.number).unwrap_or(usize::MAX)),
             FrameKind::Connected => {
                 let is_admitted = self.connections.admit(seat, frame.number, frame.epoch);
                 self.tell(seat, frame, &Outcome::Flag(is_admitted));
@@ -215,7 +220,7 @@ impl HubCore {
         let outcome = if self.queued(seat) > MAX_ANSWERS {
             Outcome::Refused(SharedRefusal::Busy)
         } else {
-            self.shared.apply(owner(seat), operation, self.now)
+            self.shared.lock().apply(owner(seat), operation, self.now)
         };
         self.tell(seat, frame, &outcome);
         Ok(())

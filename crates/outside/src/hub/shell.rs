@@ -18,7 +18,7 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg}
 use super::core::{HubCore, SeatNumber};
 use super::poller::{Poller, ReadyEvent};
 use super::{machine, random};
-use crate::shared::first_token;
+use crate::shared::SharedMemory;
 
 /// Bytes that one seat may send in a turn before the others have theirs.
 const MAX_READ: usize = 64 << 10;
@@ -39,7 +39,7 @@ pub struct HubShell {
     last_channel: u32,
     scratch: Vec<u8>,
     complaints: Vec<String>,
-    began: Instant,
+    memory: SharedMemory,
 }
 
 #[derive(Debug)]
@@ -55,19 +55,25 @@ impl HubShell {
     /// # Errors
     /// The system is out of descriptors.
     pub fn new() -> io::Result<Self> {
+        Self::with_memory(SharedMemory::new())
+    }
+
+    /// The same, with the shared state of this memory, which the process itself goes on using.
+    ///
+    /// # Errors
+    /// The system is out of descriptors.
+    pub fn with_memory(memory: SharedMemory) -> io::Result<Self> {
         // Before workers are forked, so that they have the same number.
         machine();
-        let mut core = HubCore::new(random());
-        core.set_last_token(first_token());
         Ok(Self {
-            core,
+            core: HubCore::with_memory(random(), memory.clone()),
             poller: Poller::new()?,
             seats: BTreeMap::new(),
             channels: BTreeMap::new(),
             last_channel: 0,
             scratch: vec![0; MAX_READ],
             complaints: Vec::new(),
-            began: Instant::now(),
+            memory,
         })
     }
 
@@ -125,7 +131,7 @@ impl HubShell {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(Vec::new()),
                 Err(error) => return Err(error),
             };
-            self.core.set_time(self.began.elapsed());
+            self.core.set_time(self.memory.now());
             let mut ready = Vec::new();
             for event in &events {
                 if event.token & SEAT == 0 {

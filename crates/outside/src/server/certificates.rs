@@ -1,7 +1,7 @@
 //! The certificates of a server that runs: files that are read again, and the thread that obtains new ones.
 
 use super::Running;
-use crate::certificates::{CertificateHooks, Certificates, TakeOver};
+use crate::certificates::{CertificateHooks, Certificates, Fleet, TakeOver};
 use crate::config::Config;
 use crate::error::Error;
 use crate::log::Level;
@@ -15,7 +15,9 @@ impl Running {
         let take_over: TakeOver = Box::new(move || {
             tls.iter().for_each(|tls| renew_certificates(tls, false, |level, text| log.event(level, text)));
         });
-        match Certificates::start(config, hooks, take_over, &memory, &self.log) {
+        let store = self.reactors.iter().next().map(|service| service.site.shared.store());
+        let fleet = store.filter(|_| config.bus.is_some()).map(|store| Fleet::new(store, config));
+        match Certificates::start(config, hooks, take_over, &memory, fleet, &self.log) {
             Ok(certificates) => {
                 self.certificates = Some(certificates);
                 Ok(self)

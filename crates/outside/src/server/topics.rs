@@ -1,16 +1,16 @@
 //! The topics and the shared state of a server that begins: tasks on an event loop, histories and bounds of the
-//! configuration.
+//! configuration. Its broker is there already (`app`).
 
 use std::io;
 use std::sync::Arc;
 
 use tokio::task::AbortHandle;
 
-use crate::bus::StartedBroker;
 use crate::exchange::Service;
 use crate::hub::{Keep, KeepRules};
+use crate::websocket::Bus as _;
 
-/// Begins what the topics need: their tasks on this reactor, the history of the configuration, and its broker.
+/// Begins what the topics need: their tasks on this reactor, and the history of the configuration.
 pub(super) fn begin(service: &Arc<Service>) -> io::Result<Vec<AbortHandle>> {
     let (topics, config) = (&service.site.topics, &service.config);
     let runtime = service.executor.runtime.handle();
@@ -21,14 +21,13 @@ pub(super) fn begin(service: &Arc<Service>) -> io::Result<Vec<AbortHandle>> {
     }
     let is_needed = !rules.is_empty() || config.bus.is_some();
     let bus = if is_needed { topics.need_machine_bus() } else { topics.machine_bus() };
-    let Some(bus) = bus else { return Ok(Vec::new()) };
-    let mut tasks = Arc::clone(bus).start(topics, runtime)?;
+    let mut tasks = Vec::new();
+    if let Some(seat) = service.site.shared.state_seat() {
+        tasks.extend(Arc::clone(seat).start(topics, runtime)?);
+    }
+    let Some(bus) = bus else { return Ok(tasks) };
+    tasks.extend(Arc::clone(bus).start(topics, runtime)?);
     // Rules of a configuration before this one end even if there are no others.
     bus.keep(topics, &rules.to_text());
-    if let Some(address) = &config.bus {
-        let StartedBroker { tasks: more, store } = crate::bus::start(address, &rules, topics, &service.log, runtime)?;
-        tasks.extend(more);
-        service.site.shared.set_store(store);
-    }
     Ok(tasks)
 }

@@ -1,6 +1,6 @@
 //! Shared state in the memory of one process: for the hub, which has it for all, and for a process alone.
 //!
-//! No clock: each call brings the time since some moment, which only grows. Expired values go when their time is looked at
+//! No clock: each call brings the time since some moment; it only grows, and an earlier one counts as the latest. Expired values go when their time is looked at
 //! again, a few with each call that writes; nothing here needs to be woken. *Owners* are the processes that ask: their locks
 //! are free, and their ticks over, when they are gone.
 
@@ -35,6 +35,8 @@ pub struct MemoryStore {
     last_token: u64,
     rates: Rates,
     schedules: HashMap<Box<str>, Schedule>,
+    /// The time of the latest call.
+    latest: Duration,
 }
 
 #[derive(Debug)]
@@ -70,6 +72,7 @@ impl Default for MemoryStore {
             last_token: 0,
             rates: Rates::default(),
             schedules: HashMap::new(),
+            latest: Duration::ZERO,
         }
     }
 }
@@ -86,6 +89,9 @@ impl MemoryStore {
         if key.is_empty() || key.len() > MAX_KEY {
             return Outcome::Refused(SharedRefusal::TooLong);
         }
+        // Two that read the clock in turn may call in the other order.
+        self.latest = self.latest.max(now);
+        let now = self.latest;
         match action {
             Action::Get => Outcome::Value(self.live(key, now).map(|entry| entry.value.clone())),
             Action::Set { value, ttl, only_if_absent } => {

@@ -8,17 +8,19 @@ mod local;
 mod memory;
 mod operation;
 mod rates;
+mod typed;
 mod wire;
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-pub use local::LocalStore;
+pub use local::{LocalStore, SharedMemory};
 pub use memory::{MAX_LOCKS, MAX_SCHEDULES, MemoryStore};
 pub use operation::{
     Action, MAX_KEY, MAX_VALUE, Operation, Outcome, Rate, RateVerdict, SharedRefusal, SharedValue, Tick,
 };
 pub use rates::GENERATION;
+pub use typed::Shared;
 pub use wire::{WireError, decode_operation, decode_outcome, encode_operation, encode_outcome};
 
 /// Called with the outcome of an operation, once, by any thread and perhaps under a lock: it hands the outcome on and

@@ -3,9 +3,11 @@
 
 #[cfg(target_os = "linux")]
 mod bench;
+mod bench_bus;
 mod bounds;
 mod broker;
 mod model;
 mod mutation;
+mod schedules;
 mod seats;
 mod shared;
