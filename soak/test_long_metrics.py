@@ -1,4 +1,5 @@
-"""Debian's Prometheus scrapes a server for a minute while its workers are killed, and finds that no counter was ever reset."""
+"""The numbers of a server in full: Debian's Prometheus scrapes it for a minute while its workers are killed, and finds that no counter was
+ever reset; a hundred thousand mixed requests; a million hostile ones; the times of scrapes."""
 
 from __future__ import annotations
 
@@ -15,8 +16,10 @@ import urllib.request
 
 import pytest
 
+from support.gauge import MIB, resident_memory
 from support.harness import wait_until
 from support.metrics import Measured
+from support.metrics_load import check_counts, check_series, hostile, mixed
 from support.subprocesses import start_process
 from support.wire import Incomplete, fetch
 
@@ -86,3 +89,40 @@ def test_prometheus_finds_no_reset(tmp_path):
         prometheus.kill()
         prometheus.wait()
         script.end()
+
+
+@pytest.fixture
+def start_measured(tmp_path):
+    started = []
+
+    def start(**settings: object) -> Measured:
+        started.append(Measured(tmp_path, **settings))
+        return started[-1]
+
+    yield start
+    for script in started:
+        script.end()
+
+
+def test_a_hundred_thousand_mixed_requests(start_measured):
+    script = start_measured(processes=4)
+    wanted = mixed(script, clients=8, each=12_500)
+    assert wanted.total() == 100_000
+    check_counts(script, wanted, times=40)
+    print(f"{wanted.total()} requests, equal to the clients' in 40 answers")
+
+
+def test_a_million_hostile_requests(start_measured):
+    script = start_measured(processes=1, status_page=True)
+    memory: list[tuple[int, int]] = []
+
+    def note(number: int) -> None:
+        if number % 100_000 == 0:
+            memory.append((number, resident_memory(script.process.pid)))
+
+    hostile(script, 1_000_000, note)
+    series = check_series(script, 1_000_000)
+    script.status()
+    print(f"{series} series of the histogram, {len(script.metrics().samples)} samples")
+    print("memory by requests: " + ", ".join(f"{number}: {size / MIB:.1f} MiB" for number, size in memory))
+    assert memory[-1][1] - memory[1][1] < 4 * MIB

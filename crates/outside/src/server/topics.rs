@@ -9,6 +9,7 @@ use tokio::task::AbortHandle;
 use crate::bus::StartedBroker;
 use crate::exchange::Service;
 use crate::hub::{Keep, KeepRules};
+use crate::metrics::BusCells;
 
 /// Begins what the topics need: their tasks on this reactor, the history of the configuration, and its broker.
 pub(super) fn begin(service: &Arc<Service>) -> io::Result<Vec<AbortHandle>> {
@@ -22,6 +23,12 @@ pub(super) fn begin(service: &Arc<Service>) -> io::Result<Vec<AbortHandle>> {
     let is_needed = !rules.is_empty() || config.bus.is_some();
     let bus = if is_needed { topics.need_machine_bus() } else { topics.machine_bus() };
     let Some(bus) = bus else { return Ok(Vec::new()) };
+    // A process alone has a bus for its history: nothing goes to other processes then.
+    if let Some(meter) = &service.meter
+        && (config.bus.is_some() || service.site.shared.seat().is_some())
+    {
+        topics.count_bus_in(BusCells::new(&meter.meter, config.bus.is_some()));
+    }
     let mut tasks = Arc::clone(bus).start(topics, runtime)?;
     // Rules of a configuration before this one end even if there are no others.
     bus.keep(topics, &rules.to_text());
