@@ -139,17 +139,21 @@ def test_events_and_restarts(start_measured, tmp_path):
     victim = script.wait_for_workers(2)[1]
     os.kill(victim, signal.SIGKILL)
     script.wait_for_workers(2, without=victim)
-    wait_until(lambda: script.status()["ends"] == {"signal": 1}, "its end is counted")
     died = f"worker 1 (process {victim}) was killed by SIGKILL; it is replaced at once"
-    assert texts(script) == [died]
+    wait_until(lambda: (state := script.status())["ends"] == {"signal": 1} and len(state["events"]) == 1, "its end is told")
     (event,) = script.status()["events"]
+    assert event["text"] == died
     assert (event["level"], event["worker"]) == ("warning", None) and 0 <= time.time() - event["time"] < 60
     own.replace(certificate(tmp_path / "second"))
-    wait_until(lambda: any("new certificates are in use" in text for text in texts(script)), "a new certificate")
-    renewed = next(event for event in script.status()["events"] if "certificates" in event["text"])
+    found: list[dict] = []
+    is_new = lambda event: "new certificates are in use" in event["text"]
+    wait_until(lambda: found.extend(filter(is_new, script.status()["events"])) or found, "a new certificate")
+    renewed = found[0]
     assert (renewed["level"], renewed["worker"] in (0, 1)) == ("info", True)
     script.process.send_signal(signal.SIGHUP)
     wait_until(lambda: script.status()["reloads"] == {"served": 1}, "a reload")
+    serves = lambda: any(text.endswith(" serves") for text in texts(script))
+    wait_until(serves, "the end of the reload is told")
     said = texts(script)
     assert any(text.startswith("the new generation (process ") and text.endswith(" serves") for text in said), said
     assert "SIGHUP: a new generation is being started" in said and died in said

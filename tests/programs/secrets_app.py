@@ -18,9 +18,9 @@ server = OutsideHTTP(("127.0.0.1", 0))
 server.config.update({"termination_timeout": 2, "drain_idle": 0, **settings})
 
 
-@server.get("/session")
+@server.post("/session")
 def session(request: Request) -> str:
-    request.session["card"] = request.args["card"]
+    request.session["card"] = request.content.decode()
     return "kept"
 
 
@@ -47,12 +47,6 @@ def refuse(request: Request) -> str:
     return "never"
 
 
-@server.get("/slow")
-def slow(request: Request) -> str:
-    threading.Event().wait(600)
-    return "never"
-
-
 @server.get("/late")
 def late(request: Request) -> str:
     threading.Event().wait(1.5)  # longer than process_timeout
@@ -73,5 +67,14 @@ def answer(connection: WebSocketConnection, message) -> None:
     raise ValueError("a message")
 
 
+waiting = WebSocket()
+
+
+@waiting.on_connection
+def wait(connection: WebSocketConnection) -> None:
+    connection.recv()
+
+
 server.set_route("/socket", socket)
+server.set_route("/wait", waiting)
 server.run()
