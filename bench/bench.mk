@@ -4,6 +4,7 @@
 # make bench-hub    latency and rate of topics between processes
 # make bench-bus    the same of one process beside a broker: Redis and Valkey, where they are installed
 # make bench-certificates  instructions per handshake and hello with `domains`, and with the same certificate by file
+# make bench-inside the cost of 100 open status pages, and the time until the page is open; INSIDE=--metrics: metrics on and off
 # Included by the Makefile of the root, which gives PY and `build`.
 
 .PHONY: bench bench-certificates bench-count bench-reload
@@ -28,3 +29,7 @@ bench-bus: test-tools ## time topics by way of a broker
 
 bench-certificates: build ## the cost of domains
 	@$(PY) bench/certificates.py $(CERTIFICATES)
+
+.PHONY: bench-inside
+bench-inside: build test-tools ## the cost of open status pages
+	@$(PY) bench/inside.py $(INSIDE)

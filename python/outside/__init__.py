@@ -15,6 +15,7 @@ from ._hosting.asgi import asgi
 from ._hosting.wsgi import wsgi
 from ._input.errors import InputError
 from ._input.markers import Body, Cookie, Depends, File, Form, Header, Path, Query
+from ._log import JSONFormatter
 from ._outside import (
     ContentError,
     Counter,
@@ -71,6 +72,7 @@ __all__ = [
     "Header",
     "Histogram",
     "InputError",
+    "JSONFormatter",
     "MultiDict",
     "OutsideHTTP",
     "OutsideHTTP_Redirect",

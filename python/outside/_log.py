@@ -158,9 +158,22 @@ def json_line(record: logging.LogRecord) -> str:
     """A record as a JSON object in one line."""
     moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created))
     line: dict[str, Any] = {"time": moment, "level": record.levelname.lower(), "event": record.getMessage()}
+    if record.name != logger.name:
+        line["logger"] = record.name
     if record.exc_info and record.exc_info[0] is not None:
         line["exception"] = "".join(traceback.format_exception(*record.exc_info)).rstrip("\n")
     for name in _NAMES:
         if (value := getattr(record, name, "-")) != "-":
             line[name] = value
     return json.dumps(line)
+
+
+class JSONFormatter(logging.Formatter):
+    """Formats records as JSON objects, one a line, for handlers that a program has set up itself: the server's events and the
+    program's own records alike. A line of the access log that is JSON already (`config["access_log"] = "json"`) stays as it is.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        if record.name == access_logger.name and (line := record.getMessage()).startswith("{"):
+            return line
+        return json_line(record)

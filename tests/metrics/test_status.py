@@ -17,6 +17,7 @@ import pytest
 from websockets.sync.client import connect
 
 from support.browser import PICTURES, Tab, chromium, devtools, needs_chromium
+from support.certificates import certificate
 from support.harness import PROGRAMS, wait_until
 from support.metrics import stop
 from support.subprocesses import run_process, start_process
@@ -71,37 +72,93 @@ def test_the_overview(start_measured):
     assert sum(point[1] for point in history) > 0 and history[-1][0] <= time.time() + 1
 
 
-# The last two hold Python's lock, so that nothing else of Python runs in their process.
-@pytest.mark.parametrize("calls", [["sleep", "loop", "await", "pooled"], ["regex"], ["hold"]], ids="+".join)
-def test_the_stack_is_right_to_the_line(start_measured, calls):
+# What a call does, its path, the mark of the line where it is, and the function there.
+CALLS = {
+    "sleep": ("/sleep", "sleep", "sleep"),
+    "a Python loop": ("/loop", "loop", "loop"),
+    "an await for ever": ("/await", "await", "deeper"),
+    "a thread of the pool": ("/pooled", "pooled", "pooled"),
+    "a WebSocket, blocking": ("/socket", "socket", "connected"),
+    "a WebSocket, async def": ("/async_socket", "async_socket", "async_connected"),
+    "a WebSocket, callbacks": ("/callback_socket", "callback_socket", "called"),
+    "an ASGI application that waits": ("/asgi/await", "asgi_await", "deeper_asgi"),
+    "a WSGI application": ("/wsgi", "wsgi", "wsgi_app"),
+    # These keep Python's lock, or the loop of async def handlers, from all others: each has a server of its own.
+    "a regular expression in C": ("/regex", "regex", "regex"),
+    "C that holds Python's lock": ("/hold", "hold", "hold"),
+    "an async def handler that blocks": ("/block", "block", "block"),
+    "an ASGI application that blocks": ("/asgi/block", "asgi_block", "asgi_app"),
+}
+TOGETHER = list(CALLS)[:9]
+SOCKETS = ("/socket", "/async_socket", "/callback_socket")
+
+
+@pytest.mark.parametrize("names", [TOGETHER, *([name] for name in list(CALLS)[9:])], ids=lambda names: names[-1])
+def test_the_stack_is_right_to_the_line(start_measured, names):
     script = start_measured(processes=2, status_page=True)
     script.wait_for_workers(2)
-    wires = [Wire(script.address).send(request_bytes(f"/{call}?token=secret")) for call in calls]
-    for call in calls:
-        row = wait_for_running(script, f"/{call}")
-        assert (row["method"], row["client"]) == ("GET", "127.0.0.1") and row["seconds"] >= 1
+    host, port = script.address
+    wires, clients = [], {}
+    for path, *_ in (CALLS[name] for name in names):
+        if path in SOCKETS:
+            clients[path] = connect(f"ws://{host}:{port}{path}?token=secret", proxy=None)
+        else:
+            wires.append(Wire(script.address).send(request_bytes(f"{path}?token=secret")))
+    if "/callback_socket" in clients:
+        clients["/callback_socket"].send("wait")
+    for name in names:
+        path, mark, function = CALLS[name]
+        row = wait_for_running(script, path)
+        method = "WebSocket" if path in SOCKETS else "GET"
+        assert (row["method"], row["client"]) == (method, "127.0.0.1") and row["seconds"] >= 1, name
         assert "secret" not in json.dumps(row)
         begun = time.monotonic()
         shown = stack(script, row)
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 2, name
         frames = re.findall(r'File "([^"]+)", line (\d+),? in (\w+)', shown)
-        own = [(int(line), name) for file, line, name in frames if file.endswith("metrics_app.py")]
-        wanted = "deeper" if call == "await" else call
+        own = [(int(line), where) for file, line, where in frames if file.endswith("metrics_app.py")]
         # A loop is at one of its two lines.
-        lines = {line_of(call), line_of(call) - 1} if call == "loop" else {line_of(call)}
-        assert own[-1][1] == wanted and own[-1][0] in lines, shown
+        lines = {line_of(mark), line_of(mark) - 1} if mark == "loop" else {line_of(mark)}
+        assert own and own[-1][1] == function and own[-1][0] in lines, f"{name}: {shown}"
+    if "/socket" in clients:
+        clients["/socket"].send("end")
+        wait_until(lambda: not running(script, "/socket"), "it has ended")
+    for client in clients.values():
+        client.socket.close()
     del wires
 
 
-def test_the_stack_of_a_websocket(start_measured):
-    script = start_measured(processes=1, status_page=True)
-    host, port = script.address
-    with connect(f"ws://{host}:{port}/socket", proxy=None) as client:
-        row = wait_for_running(script, "/socket")
-        assert row["method"] == "WebSocket"
-        assert f"line {line_of('socket')}, in connected" in stack(script, row)
-        client.send("end")
-    wait_until(lambda: not running(script, "/socket"), "it has ended")
+def texts(script) -> list[str]:
+    return [event["text"] for event in script.status()["events"]]
+
+
+def test_events_and_restarts(start_measured, tmp_path):
+    own = certificate(tmp_path / "first")
+    script = start_measured(processes=2, status_page=True, **own.config)
+    assert script.status()["events"] == []
+    victim = script.wait_for_workers(2)[1]
+    os.kill(victim, signal.SIGKILL)
+    script.wait_for_workers(2, without=victim)
+    died = f"worker 1 (process {victim}) was killed by SIGKILL; it is replaced at once"
+    wait_until(lambda: (state := script.status())["ends"] == {"signal": 1} and len(state["events"]) == 1, "its end is told")
+    (event,) = script.status()["events"]
+    assert event["text"] == died
+    assert (event["level"], event["worker"]) == ("warning", None) and 0 <= time.time() - event["time"] < 60
+    own.replace(certificate(tmp_path / "second"))
+    found: list[dict] = []
+    is_new = lambda event: "new certificates are in use" in event["text"]
+    wait_until(lambda: found.extend(filter(is_new, script.status()["events"])) or found, "a new certificate")
+    renewed = found[0]
+    assert (renewed["level"], renewed["worker"] in (0, 1)) == ("info", True)
+    script.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: script.status()["reloads"] == {"served": 1}, "a reload")
+    serves = lambda: any(text.endswith(" serves") for text in texts(script))
+    wait_until(serves, "the end of the reload is told")
+    said = texts(script)
+    assert any(text.startswith("the new generation (process ") and text.endswith(" serves") for text in said), said
+    assert "SIGHUP: a new generation is being started" in said and died in said
+    times = [event["time"] for event in script.status()["events"]]
+    assert times == sorted(times, reverse=True)
 
 
 def test_worker_dies_while_asked_for_a_stack(start_measured):
@@ -178,9 +235,15 @@ def test_the_page_in_a_browser(start_measured, tmp_path):
         tab.call("Page.navigate", url=f"{script.place}/status")
         tab.wait_for_text("#routes td", "/users/{number:int}")
         tab.wait_for_text("#workers td", "serving")
+        tab.wait_for_text("#events", "Nothing has happened yet.")
         tab.wait_for_text("#running td", "/sleep")
         tab.evaluate('document.querySelector("#running button").click()')
         tab.wait_for_text("#running pre", f"line {line_of('sleep')}, in sleep")
+        asked = running(script, "/sleep")[0]["pid"]
+        number, victim = next((number, pid) for number, pid in script.workers().items() if pid != asked)
+        os.kill(victim, signal.SIGKILL)
+        tab.wait_for_text("#events td", f"worker {number} (process {victim}) was killed by SIGKILL; it is replaced at once")
+        tab.wait_for_text("#ends", "1 killed by a signal")
         # Everything came from this listener, and nothing was refused by the policy.
         loaded = tab.evaluate('performance.getEntriesByType("resource").map(entry => new URL(entry.name).origin)')
         assert set(loaded) <= {script.place}

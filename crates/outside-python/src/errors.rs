@@ -90,7 +90,14 @@ fn asked_for(exception: &Bound<'_, PyAny>) -> Option<Error> {
     let py = exception.py();
     let code = check_code(&exception.getattr(intern!(py, "code")).ok()?).ok()?;
     let message: Option<String> = exception.getattr(intern!(py, "message")).ok()?.extract().ok()?;
-    Some(Error::status(code, message.as_deref()))
+    let error = Error::status(code, message.as_deref());
+    // A limit of the program (`_handlers/limits.py`) names itself for the metrics.
+    let limit = exception.getattr_opt(intern!(py, "_limit")).ok().flatten();
+    let limit = limit.and_then(|limit| limit.extract::<String>().ok());
+    Some(match limit {
+        Some(limit) => error.with_limit(&limit),
+        None => error,
+    })
 }
 
 /// Raises `HTTPException`: the handler ends, and the client gets the error page, or the answer of the error handler of this code.

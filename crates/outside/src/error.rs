@@ -50,11 +50,19 @@ pub struct Error {
     status: Option<u16>,
     message: Option<Cow<'static, str>>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
-    /// The limit that was exceeded, for the log.
-    refusal: Option<Box<Refusal>>,
+    /// The limit that was exceeded, for the log and the metrics.
+    refused_by: Option<Box<RefusedBy>>,
     attachment: Option<Box<dyn Any + Send + Sync>>,
     /// Where a failure was made, while [`capture_backtraces`] wants that.
     backtrace: Option<Box<Backtrace>>,
+}
+
+/// The limits that refuse a request.
+enum RefusedBy {
+    /// One of the configuration.
+    Refusal(Refusal),
+    /// One of the program, by its name.
+    Named(Box<str>),
 }
 
 /// Whether failures know where they were made.
@@ -79,16 +87,31 @@ impl Error {
             status: Some(code),
             message: message.map(|text| Cow::Owned(text.to_owned())),
             source: None,
-            refusal: None,
+            refused_by: None,
             attachment: None,
             backtrace: None,
+        }
+    }
+
+    /// The same, made by a limit of the program, which the metrics name: for bindings.
+    #[must_use]
+    pub fn with_limit(mut self, name: &str) -> Self {
+        self.refused_by = Some(Box::new(RefusedBy::Named(name.into())));
+        self
+    }
+
+    /// The name of the limit that has made it: a key of the configuration, or the name of a limit of the program.
+    pub(crate) fn limit(&self) -> Option<&str> {
+        match self.refused_by.as_deref()? {
+            RefusedBy::Refusal(refusal) => refusal.limit,
+            RefusedBy::Named(name) => Some(name),
         }
     }
 
     /// A failure without anything else.
     fn failure() -> Self {
         let backtrace = CAPTURES.load(Ordering::Relaxed).then(|| Box::new(Backtrace::force_capture()));
-        Self { status: None, message: None, source: None, refusal: None, attachment: None, backtrace }
+        Self { status: None, message: None, source: None, refused_by: None, attachment: None, backtrace }
     }
 
     /// A failure with a sentence for the log, and the error that caused it.
@@ -116,7 +139,10 @@ impl Error {
 
     /// The refusal that caused it, if one did.
     pub fn refusal(&self) -> Option<&Refusal> {
-        self.refusal.as_deref()
+        match self.refused_by.as_deref()? {
+            RefusedBy::Refusal(refusal) => Some(refusal),
+            RefusedBy::Named(_) => None,
+        }
     }
 
     /// The error that caused it, if it has this type.
@@ -185,7 +211,8 @@ impl fmt::Debug for Error {
 /// Answered with the status of the refusal; the log names the exceeded limit.
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
-        Self { refusal: Some(Box::new(refusal)), ..Self::status(refusal.status, Some(refusal.reason)) }
+        let refused_by = Some(Box::new(RefusedBy::Refusal(refusal)));
+        Self { refused_by, ..Self::status(refusal.status, Some(refusal.reason)) }
     }
 }
 

@@ -38,7 +38,10 @@ _MOST_HELD = 20
 _DEEPEST = 5
 # Python 3.10 has none.
 _GROUP: Any = getattr(builtins, "BaseExceptionGroup", ())
-_SECRET = re.compile(r"passw|passphrase|secret|token|api_?key|private_?key|credential|authorization|cookie|session", re.I)
+_SECRET = re.compile(r"passw|passphrase|secret|token|api[_-]?key|private[_-]?key|credential|authorization|cookie|session", re.I)
+# The names of values in URLs, which the log hides as well (`message/secrets.rs`).
+_SECRET_WORDS = "key|sig|pwd|auth|jwt|otp"
+_IN_URL = re.compile(rf"([?&](?:[^=&\s]*(?:{_SECRET.pattern}|signature)[^=&\s]*|{_SECRET_WORDS})=)[^&\s'\"]*", re.I)
 _HIDDEN = "•••••• (hidden because of its name)"
 _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 # Folders whose frames lead to the program.
@@ -223,20 +226,29 @@ def _locals(frame: FrameType) -> str:
         # Of a module, only the names in its code at this place would help; all of them would not.
         names = []
     rows = [
-        f"<tr><th>{escape(name)}<td>{escape(_HIDDEN if _SECRET.search(name) else shown(frame.f_locals[name]))}"
+        f"<tr><th>{escape(name)}<td>{escape(_HIDDEN if _is_secret(name) else shown(frame.f_locals[name]))}"
         for name in names[:_MOST_LOCALS]
     ]
     return f"<table>{''.join(rows)}</table>" if rows else ""
+
+
+def _is_secret(name: str) -> bool:
+    return _SECRET.search(name) is not None or re.search(rf"signature|^(?:{_SECRET_WORDS})$", name, re.I) is not None
+
+
+def _without_secrets(text: str) -> str:
+    """A text without the values of URLs whose names speak of secrets."""
+    return _IN_URL.sub(r"\1•••", text)
 
 
 def shown(value: object) -> str:
     """The `repr` of a value, within bounds, even if its class raises an exception."""
     try:
         if isinstance(value, (str, bytes)) and len(value) > _LONGEST:
-            return f"{value[:_LONGEST]!r}… ({len(value):,} long)"
-        if isinstance(value, dict) and any(isinstance(key, str) and _SECRET.search(key) for key in value):
-            value = {key: _HIDDEN if isinstance(key, str) and _SECRET.search(key) else item for key, item in value.items()}
-        text = repr(value)
+            return _without_secrets(f"{value[:_LONGEST]!r}… ({len(value):,} long)")
+        if isinstance(value, dict) and any(isinstance(key, str) and _is_secret(key) for key in value):
+            value = {key: _HIDDEN if isinstance(key, str) and _is_secret(key) else item for key, item in value.items()}
+        text = _without_secrets(repr(value))
     except Exception as error:
         return f"<{type(value).__qualname__} whose repr raises {type(error).__qualname__}>"
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text):,} characters)"
@@ -244,10 +256,10 @@ def shown(value: object) -> str:
 
 def _request(request: Request) -> str:
     fields = "".join(
-        f"<tr><th>{escape(name)}<td>{escape(_HIDDEN if _SECRET.search(name) else value)}"
+        f"<tr><th>{escape(name)}<td>{escape(_HIDDEN if _is_secret(name) else _without_secrets(value))}"
         for name, value in request.headers.items()
     )
-    target = request.url + (f"?{request.query}" if request.query else "")
+    target = request.url + (_without_secrets(f"?{request.query}") if request.query else "")
     return f"<h2>The request</h2><p><code>{escape(request.method)} {escape(target)}</code></p><table>{fields}</table>"
 
 

@@ -352,7 +352,7 @@ def _settled(scope: Scope, request: Request, answer: Any, status: int, function:
 
 def _rescued(scope: Scope, request: Request, error: Exception) -> _Steps:
     """The response to an exception: by the handler of its class, otherwise by the handler of its status."""
-    status = _outside._status_of(error)
+    status = _outside._status_of(scope.server, error)
     code, message = status or (500, None)
     handler = scope.of_code(code) if status else None
     if handler is None and (by_class := scope.of_class(error)):

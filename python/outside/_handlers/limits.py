@@ -106,6 +106,8 @@ class Limit:
         self._lock = threading.Lock()
         self._away_until = 0.0
         self._dry = _DryRun(self) if dry_run else None
+        # In the metrics of refusals.
+        self._counted_as = name or "rate_limit"
         self.name = name or _place(origin, rate)
         # Of the keys in the store.
         self._start = f"{self.name}\n{interval}/{self._nanoseconds[1]}\n"
@@ -214,7 +216,9 @@ class Limit:
         elif retry:
             fields["Retry-After"] = str(math.ceil(retry))
             add_headers(request, fields)
-            raise HTTPException(429, "too many requests")
+            refusal = HTTPException(429, "too many requests")
+            refusal._limit = self._counted_as  # type: ignore[attr-defined]
+            raise refusal
         add_headers(request, fields)
 
     def __call__(self, function: _F) -> _F:

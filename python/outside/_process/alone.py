@@ -7,6 +7,7 @@ generation that is started; when this process has drained, the main thread goes 
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 from collections.abc import Callable
@@ -102,7 +103,11 @@ class _Started:
         self.is_running = True
 
     def run(self) -> None:
-        server, fault = self._server, None
+        server, fault, reaper = self._server, None, None
+        if os.getpid() == 1:
+            from .orphans import Reaper
+
+            reaper = Reaper()
         server.__dict__.update(terminate=self._terminate, _hang_up=self._hang_up)
         try:
             server._serve_alone(self._ready)
@@ -110,6 +115,8 @@ class _Started:
             fault = error
         finally:
             self.is_running = False
+            if reaper is not None:
+                reaper.end()
         if self._supervisor is None or self._thread is None:
             self._forget()
             self._end()

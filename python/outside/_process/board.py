@@ -6,6 +6,7 @@ parent of a process reserves its place before, and adds its numbers up when it h
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any
 
@@ -14,8 +15,7 @@ from .handover import inherited_descriptor
 
 # The environment variable that hands the board to a generation.
 BOARD = "OUTSIDE_BOARD"
-_ENDS = "outside_worker_ends_total", "Worker processes that have ended: in order, with an error, or by a signal."
-_RELOADS = "outside_reloads_total", "Reloads, by their result."
+_log = logging.getLogger("outside")
 
 
 class Board:
@@ -42,7 +42,7 @@ class Board:
         if self._board is not None:
             if region is not None:
                 self._board.fold(region)
-            self._board.count(*_ENDS, "how", "order" if status == 0 else "error" if status > 0 else "signal")
+            self._board.count_worker_end("order" if status == 0 else "error" if status > 0 else "signal")
 
     def give_back(self, region: int | None) -> None:
         """The process for this place was not started."""
@@ -64,7 +64,15 @@ class Board:
     def note_reload(self, result: str) -> None:
         """A reload has ended: `served`, or `failed`."""
         if self._board is not None:
-            self._board.count(*_RELOADS, "result", result)
+            self._board.count_reload(result)
+
+    def tell(self, level: int, text: str) -> None:
+        """Logs an event of the server as a whole, and keeps it for the status page. The text says nothing of requests."""
+        _log.log(level, "%s", text)
+        if self._board is not None:
+            self._board.note_event(
+                "error" if level >= logging.ERROR else "warning" if level >= logging.WARNING else "info", text
+            )
 
 
 def board_of(server: Any) -> Board:

@@ -83,6 +83,9 @@ class Stacks:
             frame = sys._current_frames().get(thread)
             return _shown(frame) if frame is not None else "the thread of this call has ended"
         task = task or _task_of(call)
+        # A call that waits for nothing keeps the loop from all others.
+        if (frame := _frame_on_loop(task, call)) is not None:
+            return _shown(frame)
         if task is None:
             return "this call has ended"
         return task_stack(task) or "this call is about to go on"
@@ -106,14 +109,33 @@ def _shown(frame: FrameType) -> str:
 
 def _task_of(call: int) -> Any | None:
     """The task of an `async def` handler."""
-    for task in _loop.tasks():
-        coroutine = task.get_coro()
-        frame = getattr(coroutine, "cr_frame", None)
-        known = frame.f_locals if frame is not None else {}
-        if "call" in known and known["call"].number() == call:
-            return task
-        if "functions" in known and _outside._request_number(known["connection"]._connection.request) == call:
-            return task
+    return next((task for task in _loop.tasks() if _is_of(getattr(task.get_coro(), "cr_frame", None), call)), None)
+
+
+def _is_of(frame: FrameType | None, call: int) -> bool:
+    """Whether this is the outermost frame of a call, in `_handlers/loop.py`."""
+    if frame is None or frame.f_code not in _OUTERMOST:
+        return False
+    known = frame.f_locals
+    if "call" in known:
+        return bool(known["call"].number() == call)
+    return bool(_outside._request_number(known["connection"].request) == call)
+
+
+# The coroutines that call handlers, and those of WebSockets.
+_OUTERMOST = (_loop._Server._answer.__code__, _loop._Server._serve_session.__code__)
+
+
+def _frame_on_loop(task: Any | None, call: int) -> FrameType | None:
+    """The innermost frame of a call that runs on the thread of the loop now; `None` if it waits, or has ended."""
+    if _loop.here is None:
+        return None
+    innermost = frame = sys._current_frames().get(_loop.here[0])
+    outermost = getattr(task.get_coro(), "cr_frame", None) if task is not None else None
+    while frame is not None:
+        if frame is outermost or _is_of(frame, call):
+            return innermost
+        frame = frame.f_back
     return None
 
 

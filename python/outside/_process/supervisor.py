@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import os
 import select
 import signal
 import time
@@ -25,11 +24,12 @@ from .._debug import token as _debug_token
 from . import hub as _hub
 from . import worker as _worker
 from .board import board_of
-from .fork import described, descriptors, exit_status, refuse_other_threads, release
+from .fork import described, descriptors, refuse_other_threads, release
 from .generation import RETIRE, TERMINATE, Parent, is_first, obstacle
 from .generations import Ended, Failed, Generations, Ready
 from .handover import Listeners
 from .notify import notify, reloading
+from .orphans import orphans
 from .signals import Signals
 from .workers import Event, Workers
 
@@ -85,6 +85,7 @@ class Supervisor:
         self._board = board_of(server)
         self._generations = Generations(listeners, self._poll, self._board)
         self._workers: Workers | None = None
+        self._orphans = orphans()
         if own is None:
             own = self._workers = Workers(server, server._slots(), self.signals, self._poll, self._patience, self._belongings)
         self._own = own
@@ -197,8 +198,9 @@ class Supervisor:
             if self._retiring and self._workers.are_gone():
                 self._clean_up()
         self._look_after_generations()
-        if os.getpid() == 1 and self._own.are_gone():
-            self._reap_strangers()
+        # A process that runs no handlers has no other children.
+        if self._orphans is not None and (self._workers is not None or self._own.are_gone()):
+            self._orphans.reap({child.pid for child in [*self._generations, *(self._workers or ())]})
 
     def _wait(self) -> None:
         due = [*(self._workers.due() if self._workers is not None else []), self._generations.due(), self._start_at]
@@ -245,7 +247,7 @@ class Supervisor:
                 # It means the server and not only the worker whose handler has called it.
                 self._end()
             case Event.NONE_STARTS:
-                _log.error("no worker can start")
+                self._board.tell(logging.ERROR, "no worker can start")
                 self._status = _worker.FAILED
                 self._end()
 
@@ -313,9 +315,9 @@ class Supervisor:
             return
         why = obstacle()
         if why is not None:
-            _log.warning("SIGHUP: the program cannot be started again: %s", why)
+            self._board.tell(logging.WARNING, f"SIGHUP: the program cannot be started again: {why}")
             return
-        _log.info("SIGHUP: a new generation is being started")
+        self._board.tell(logging.INFO, "SIGHUP: a new generation is being started")
         self._server._retry_certificates()
         reloading()
         self._start()
@@ -331,10 +333,11 @@ class Supervisor:
         """A generation will not serve: the one before it does so still, or else another one is started."""
         notify("READY=1")
         if not self._has_handed_over or self._generations.serving is not None:
-            _log.error("%s; the one before it goes on serving", why)
+            self._board.tell(logging.ERROR, f"{why}; the one before it goes on serving")
             return
         pause = self._generations.pause()
-        _log.error("%s; none serves, and the program is started again %s", why, f"in {pause:.1f} s" if pause else "at once")
+        when = f"in {pause:.1f} s" if pause else "at once"
+        self._board.tell(logging.ERROR, f"{why}; none serves, and the program is started again {when}")
         self._start_at = time.monotonic() + pause
 
     def _look_after_generations(self) -> None:
@@ -342,7 +345,7 @@ class Supervisor:
             match event:
                 case Ready(generation):
                     self._board.note_reload("served")
-                    _log.info("the new generation (process %d) serves", generation.pid)
+                    self._board.tell(logging.INFO, f"the new generation (process {generation.pid}) serves")
                     notify("READY=1")
                     self._has_handed_over = True
                     self._server._disown_files()
@@ -370,17 +373,7 @@ class Supervisor:
             return
         pause = self._generations.pause()
         when = f"in {pause:.1f} s" if pause else "at once"
-        _log.warning("the generation (process %d) %s; the program is started again %s", pid, described(status), when)
+        self._board.tell(
+            logging.WARNING, f"the generation (process {pid}) {described(status)}; the program is started again {when}"
+        )
         self._start_at = time.monotonic() + pause
-
-    def _reap_strangers(self) -> None:
-        """Process 1 of a container is the parent of every process whose own parent has ended."""
-        known = {child.pid for child in [*self._generations, *(self._workers or ())]}
-        while True:
-            try:
-                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            except ChildProcessError:
-                return
-            if ended is None or ended.si_pid in known:
-                return
-            exit_status(ended.si_pid)

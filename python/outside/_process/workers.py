@@ -156,7 +156,7 @@ class Workers:
             if pid == 0:
                 self._be_worker(slot.number, hearing, reporting, seat, region, mask)
         except OSError as error:
-            _log.error("worker %d cannot be started: %s", slot.number, error)
+            self._board.tell(logging.ERROR, f"worker {slot.number} cannot be started: {error}")
             self._board.give_back(region)
             os.close(hearing)
             slot.start_at = time.monotonic() + LONGEST_PAUSE
@@ -222,7 +222,7 @@ class Workers:
         """Another one takes its slot at once; this one may finish its other requests."""
         slot = self._slots[worker.slot]
         if slot.worker is worker and self._replacing:
-            _log.warning("%s has a handler that does not end; it is replaced", worker)
+            self._board.tell(logging.WARNING, f"{worker} has a handler that does not end; it is replaced")
             worker.kill_at = time.monotonic() + self._patience()
             self._outgoing.append(worker)
             slot.worker, slot.start_at = None, time.monotonic()
@@ -236,7 +236,7 @@ class Workers:
         if any(not other.is_relieved for other in self._outgoing):
             self._worn.setdefault(worker, why)
             return
-        _log.info("%s %s; another one takes its place", worker, why)
+        self._board.tell(logging.INFO, f"{worker} {why}; another one takes its place")
         worker.is_relieved = False
         self._outgoing.append(worker)
         slot.worker, slot.start_at = None, time.monotonic()
@@ -272,14 +272,15 @@ class Workers:
             if self._replacing:
                 pause = slot.pause_after(worker)
                 slot.start_at = time.monotonic() + pause
-                _log.warning("%s %s; it is replaced %s", worker, how, f"in {pause:.1f} s" if pause else "at once")
+                when = f"in {pause:.1f} s" if pause else "at once"
+                self._board.tell(logging.WARNING, f"{worker} {how}; it is replaced {when}")
             elif status != 0:
-                _log.warning("%s %s", worker, how)
+                self._board.tell(logging.WARNING, f"{worker} {how}")
 
     def _kill_due(self, now: float) -> None:
         for worker in self:
             if worker.kill_at is not None and now >= worker.kill_at:
-                _log.error("%s had not ended in time and is killed", worker)
+                self._board.tell(logging.ERROR, f"{worker} had not ended in time and is killed")
                 worker.kill_at = None
                 worker.tell(signal.SIGKILL)
 

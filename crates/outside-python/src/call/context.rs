@@ -166,7 +166,7 @@ impl RequestContext {
     /// Logs an exception of this request, so that filters of the log find the request's own values.
     pub(crate) fn log(&self, py: Python<'_>, what: &str, error: &PyErr) {
         let inner = self.request.get().inner();
-        let what = format!("{} {}: {what}", inner.method(), inner.target());
+        let what = format!("{} {}: {what}", inner.method(), outside::log::shown_target(inner.target()));
         // While the context is lent, its task is the caller, and runs inside of it.
         let is_lent = self.is_lent.load(Ordering::Relaxed);
         let context = if is_lent { None } else { self.enterable(py).ok() };

@@ -185,5 +185,8 @@ impl Hooks for PythonHooks {
 }
 
 fn named(request: Option<&Arc<outside::Request>>, what: &str) -> String {
-    request.map_or_else(|| what.to_owned(), |request| format!("{} {}: {what}", request.method(), request.target()))
+    request.map_or_else(
+        || what.to_owned(),
+        |request| format!("{} {}: {what}", request.method(), outside::log::shown_target(request.target())),
+    )
 }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use outside::handler::{AsyncHandler, Handler, Reply, Ticket};
+use outside::handler::{AsyncHandler, Handler, Reply, RunningCall, Ticket};
 use outside::{Error, Request, WebSocket};
 use pyo3::exceptions::{PyRuntimeError, PySystemExit};
 use pyo3::intern;
@@ -14,6 +14,8 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
+use crate::call::interrupt::thread_ident;
+use crate::call::noted::are_noted;
 use crate::call::shared::Shared;
 use crate::current_request::LoggedRequest;
 use crate::event_loop::{EventLoop, LoopFunction};
@@ -187,9 +189,31 @@ pub(crate) fn task_of(py: Python<'_>, request: &Arc<Request>) -> Option<Py<PyAny
     running.find(|running| Arc::ptr_eq(running.call.request(), request)).map(|running| running.task.clone_ref(py))
 }
 
-/// The requests that applications answer now.
-pub(crate) fn running_requests() -> Vec<Arc<Request>> {
-    lock(&CALLS).iter().flat_map(HashMap::values).map(|running| Arc::clone(running.call.request())).collect()
+/// The call whose first step runs now, on the thread of the loop; in servers with a status page.
+static STARTING: Mutex<Option<RunningCall>> = Mutex::new(None);
+
+/// The calls of applications that run now.
+pub(crate) fn running_calls() -> Vec<RunningCall> {
+    let waiting = |running: &Running| RunningCall {
+        request: Arc::clone(running.call.request()),
+        thread: None,
+        is_websocket: asks_for_websocket(running.call.request()),
+    };
+    let mut found: Vec<RunningCall> = lock(&CALLS).iter().flat_map(HashMap::values).map(waiting).collect();
+    found.extend(lock(&STARTING).clone());
+    found
+}
+
+fn set_starting(py: Python<'_>, request: Option<&Arc<Request>>) {
+    if are_noted() {
+        let is_websocket = request.is_some_and(|request| asks_for_websocket(request));
+        let call = |request: &Arc<Request>| RunningCall {
+            request: Arc::clone(request),
+            thread: thread_ident(py).ok(),
+            is_websocket,
+        };
+        *lock(&STARTING) = request.map(call);
+    }
 }
 
 impl LoopFunction for HostedApp {
@@ -218,7 +242,9 @@ impl HostedApp {
     /// Begins the task of a call, whose first step runs now.
     fn start(self: Arc<Self>, events: &Bound<'_, PyAny>, ticket: Ticket, protocol: Protocol, call: Arc<dyn Call>) {
         let py = events.py();
+        set_starting(py, Some(call.request()));
         let begun = self.task(events, protocol, &call);
+        set_starting(py, None);
         Arc::clone(&call).end_first_step();
         let result = begun.and_then(|task| match task.call_method0(intern!(py, "done"))?.is_truthy()? {
             true => Ok(Some(task)),
@@ -288,7 +314,11 @@ impl HostedApp {
         let is_quiet = call.is_gone() && is_disconnected(py, error);
         if !is_quiet {
             let ends = if error.is_instance_of::<PySystemExit>(py) { "tried to end the process" } else { "failed" };
-            let what = format!("{} {}: the application {ends}", request.method(), request.target());
+            let what = format!(
+                "{} {}: the application {ends}",
+                request.method(),
+                outside::log::shown_target(request.target())
+            );
             log_exception(py, None, &what, error);
         }
         let object = Bound::new(py, crate::message::request::Request::view(Arc::clone(request)));

@@ -77,7 +77,7 @@ impl WsgiCall {
     }
 
     fn name(&self) -> String {
-        format!("{} {}", self.request.method(), self.request.target())
+        format!("{} {}", self.request.method(), outside::log::shown_target(self.request.target()))
     }
 
     fn start(

@@ -124,11 +124,15 @@ pub(crate) fn _error_page(
     shown(py, &error_page(Some(request.get().inner()), code, message))
 }
 
-/// Code and message of an exception that says itself how it is answered; `None` for any other.
+/// Code and message of an exception that says itself how it is answered; `None` for any other. One that refuses the request is counted.
 #[pyfunction]
-pub(crate) fn _status_of(py: Python<'_>, error: Bound<'_, PyAny>) -> Option<(u16, Option<String>)> {
-    let answer = answer_of(py, &PyErr::from_value(error))?;
-    Some((answer.code(), answer.public_message().map(str::to_owned)))
+pub(crate) fn _status_of(
+    server: &Bound<'_, OutsideHttp>,
+    error: Bound<'_, PyAny>,
+) -> PyResult<Option<(u16, Option<String>)>> {
+    let Some(answer) = answer_of(server.py(), &PyErr::from_value(error)) else { return Ok(None) };
+    server.get().server()?.engine.meter().count_error(&answer);
+    Ok(Some((answer.code(), answer.public_message().map(str::to_owned))))
 }
 
 /// Whether a function has asked for the content of this request, which its client was not asked for yet.
@@ -151,7 +155,12 @@ pub(crate) fn _log_failure(request: &Bound<'_, Request>, what: &str, error: Boun
 
 fn log_failure(request: &Bound<'_, Request>, what: &str, error: &PyErr) {
     let inner = request.get().inner();
-    log_exception(request.py(), None, &format!("{} {}: {what}", inner.method(), inner.target()), error);
+    log_exception(
+        request.py(),
+        None,
+        &format!("{} {}: {what}", inner.method(), outside::log::shown_target(inner.target())),
+        error,
+    );
 }
 
 /// Runs a coroutine on the loop of `async def` handlers and puts its result into a `concurrent.futures.Future`; `False`

@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use crate::call::noted::stack_source;
 use crate::call::shared::Shared;
 use crate::event_loop::EventLoop;
-use crate::hosting::asgi::{running_requests, task_of};
+use crate::hosting::asgi::{running_calls, task_of};
 use crate::hosting::wsgi_running::{self, thread_of};
 use crate::logging::{log_exception, log_warning};
 use crate::message::request::Request as RequestObject;
@@ -68,7 +68,7 @@ impl LanguageRuntime for PythonRuntime {
             let active = self.0.active(py);
             let name = |request: &Py<RequestObject>| {
                 let request = request.get().inner();
-                format!("{} {}", request.method(), request.target())
+                format!("{} {}", request.method(), outside::log::shown_target(request.target()))
             };
             let mut names: Vec<String> = active.iter().take(MOST).map(name).collect();
             if active.len() > MOST {
@@ -82,7 +82,7 @@ impl LanguageRuntime for PythonRuntime {
 
     fn note_hanging(&self, request: &Arc<Request>) {
         Python::attach(|py| {
-            let name = format!("{} {}", request.method(), request.target());
+            let name = format!("{} {}", request.method(), outside::log::shown_target(request.target()));
             let (thread, task) = (thread_of(request), task_of(py, request));
             let stuck = py.import("outside._handlers.stuck");
             let told = stuck.and_then(|stuck| stuck.call_method1("log_hanging", (name, thread, task)));
@@ -98,8 +98,7 @@ impl LanguageRuntime for PythonRuntime {
 
     fn running(&self) -> Vec<RunningCall> {
         let mut running = self.0.running();
-        let hosted = |request| RunningCall { request, thread: None, is_websocket: false };
-        running.extend(running_requests().into_iter().map(hosted));
+        running.extend(running_calls());
         running.extend(wsgi_running::running());
         running.extend(sockets_running());
         running

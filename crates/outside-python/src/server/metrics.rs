@@ -204,8 +204,18 @@ impl Board {
         self.0.fold_generation(block);
     }
 
-    /// Counts an event of a supervisor.
-    fn count(&self, name: &str, help: &str, label: &str, value: &str) {
-        self.0.count_event(name, help, label, value);
+    /// Counts a worker process that has ended: in `order`, with an `error`, or by a `signal`.
+    fn count_worker_end(&self, how: &str) {
+        self.0.count_worker_end(how);
+    }
+
+    /// Counts a reload: `served`, or `failed`.
+    fn count_reload(&self, result: &str) {
+        self.0.count_reload(result);
+    }
+
+    /// Keeps an event for the status page; the level is `info`, `warning` or `error`.
+    fn note_event(&self, level: &str, text: &str) {
+        self.0.note_event(level, &outside::log::one_line(text));
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 
-use crate::hosting::asgi::{running_requests, task_of};
+use crate::hosting::asgi::{running_calls, task_of};
 use crate::hosting::wsgi_running;
 use crate::message::request::Request;
 use crate::server::outside_http::OutsideHttp;
@@ -21,9 +21,9 @@ pub(crate) fn _call_place(
     let mut running = server.server()?.shared.running();
     running.extend(wsgi_running::running());
     running.extend(sockets_running());
-    let thread = running.iter().find(|call| is_meant(&call.request)).and_then(|call| call.thread);
-    let task = running_requests().iter().find(|request| is_meant(request)).and_then(|request| task_of(py, request));
-    Ok((thread, task))
+    running.extend(running_calls());
+    let call = running.iter().find(|call| is_meant(&call.request));
+    Ok((call.and_then(|call| call.thread), call.and_then(|call| task_of(py, &call.request))))
 }
 
 /// The number of a request, as the status page has it.

@@ -32,7 +32,7 @@ pub(crate) fn tell(function: Arc<Py<PyAny>>, connection: &outside::WebSocketConn
 
 impl ToldGap {
     fn call(self, py: Python<'_>) {
-        let target = self.connection.request().target().to_owned();
+        let target = outside::log::shown_target(self.connection.request().target()).into_owned();
         let called = Py::new(py, WebSocketConnection::of(self.connection, None, py)).and_then(|connection| {
             let tell = py.import("outside._handlers.websocket")?.getattr("tell_gap")?;
             awaited(tell.call1((&*self.function, connection, self.topic))?, None)

@@ -282,7 +282,7 @@ fn settle(
 fn log(py: Python<'_>, connection: &outside::WebSocketConnection, what: &str, error: &PyErr) {
     let context = objects_of(py, connection).ok().and_then(|objects| objects.context);
     let context = context.and_then(|context| context.enterable(py).ok());
-    let target = connection.request().target();
+    let target = outside::log::shown_target(connection.request().target());
     log_exception(py, context.as_ref(), &format!("WebSocket {target}: {what}"), error);
 }
 
@@ -293,7 +293,7 @@ pub(crate) fn _log_session_failure(
     what: &str,
     error: Bound<'_, PyAny>,
 ) -> PyResult<()> {
-    let (py, target) = (connection.py(), connection.get().inner()?.request().target());
+    let (py, target) = (connection.py(), outside::log::shown_target(connection.get().inner()?.request().target()));
     log_exception(py, None, &format!("WebSocket {target}: {what}"), &PyErr::from_value(error));
     Ok(())
 }

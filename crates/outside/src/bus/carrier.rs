@@ -17,6 +17,7 @@ use super::line::{Expected, Line, channel_of_all};
 use super::pending::Operations;
 use super::questions::{BrokerQuestions, BrokerReply, PendingReplay};
 use crate::hub::{Frame, FrameKind, KeepRules, MAX_PAYLOAD, MAX_TOPIC, machine, random};
+use crate::metrics::BusCells;
 use crate::shared::StoreError;
 use crate::websocket::{Bus, BusError, Joining, Message, MessageId, TopicInterest, Topics};
 
@@ -137,8 +138,10 @@ impl State {
         let new_epoch = (epoch ^ number.rotate_left(32)).max(1);
         let frame = Frame { epoch, number, is_text, payload, ..Frame::new(FrameKind::Message, topic) };
         if line.publish(&frame, ticket, rules, new_epoch, topics) {
+            topics.count_bus(BusCells::count_sent);
             return Way::Broker;
         }
+        topics.count_bus(BusCells::count_dropped);
         gaps.note(topic, GapReach::AllProcesses);
         *dropped += 1;
         Way::Dropped(*dropped)
@@ -264,6 +267,11 @@ impl Bus for BrokerBus {
         }
     }
 
+    fn load(&self) -> (usize, Option<bool>) {
+        let state = self.lock();
+        (state.line.as_ref().map_or(0, Line::waiting), Some(state.line.is_some()))
+    }
+
     fn as_any(self: Arc<Self>) -> Option<Arc<dyn Any + Send + Sync>> {
         Some(self)
     }
@@ -360,6 +368,7 @@ impl BrokerBus {
         self.answered.notify_all();
         operations.into_iter().for_each(|on_outcome| on_outcome(Err(StoreError::Away)));
         if let Some(topics) = topics {
+            topics.count_bus(BusCells::count_disconnect);
             topics.leave(leaving);
             for PendingReplay { topic, after, joining } in replays {
                 self.machine.replay(topics, &topic, after, joining);

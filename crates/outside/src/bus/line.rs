@@ -172,6 +172,11 @@ impl Line {
         self.counted
     }
 
+    /// Bytes that wait to be sent.
+    pub(super) fn waiting(&self) -> usize {
+        self.bytes
+    }
+
     /// The meaning of the next answer; `None` if none is expected.
     pub(super) fn take_expected(&mut self) -> Option<Expected> {
         self.expected.pop_front()

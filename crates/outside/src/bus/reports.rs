@@ -76,7 +76,7 @@ impl Reports {
             Some(password) if !password.is_empty() => text.replace(password, "***"),
             _ => text.to_owned(),
         };
-        self.log.event(level, format!("bus {}: {text}{more}", self.place));
+        self.log.notable(level, format!("bus {}: {text}{more}", self.place));
     }
 }
 

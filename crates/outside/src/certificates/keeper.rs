@@ -296,7 +296,7 @@ impl Keeper {
             authority.host(),
             date(until)
         );
-        self.common.log.event(Level::Info, text);
+        self.common.log.notable(Level::Info, text);
         self.tell_hook();
     }
 
@@ -327,7 +327,7 @@ impl Keeper {
             authority.host(),
             date(at)
         );
-        self.common.log.event(if held_until.is_empty() { Level::Error } else { Level::Warning }, text);
+        self.common.log.notable(if held_until.is_empty() { Level::Error } else { Level::Warning }, text);
     }
 
     /// Asks the authority that has issued the certificate when to renew it.
@@ -376,7 +376,7 @@ impl Keeper {
     fn complain_of_storage(&mut self, failure: &AttemptFailure) {
         self.blocked = now() + BLOCKED;
         let text = format!("the certificate for {} is not renewed: {failure}", self.title());
-        self.common.log.event(Level::Error, text);
+        self.common.log.notable(Level::Error, text);
     }
 }
 

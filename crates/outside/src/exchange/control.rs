@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Waker};
 
 use crate::budget::Taker;
+use crate::metrics::RequestKind;
 
 /// Why a connection is to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,6 +68,8 @@ pub(crate) struct ConnectionControl {
     pub(super) yields_since: AtomicU64,
     /// The number of answers in flight while the connection is busy.
     pub(super) answers: AtomicUsize,
+    /// Method and scheme of the last request ([`RequestKind`]), where requests are counted; 0: none has come.
+    kind: AtomicU8,
     waker: OnceLock<Waker>,
 }
 
@@ -85,8 +88,14 @@ const FIRST_REQUEST: u64 = 1000;
 impl ConnectionControl {
     pub(super) fn new() -> Self {
         let never = || AtomicU64::new(NEVER);
-        let answers = AtomicUsize::new(1);
-        Self { deadline: never(), order: AtomicU8::new(0), yields_since: never(), answers, waker: OnceLock::new() }
+        Self {
+            deadline: never(),
+            order: AtomicU8::new(0),
+            yields_since: never(),
+            answers: AtomicUsize::new(1),
+            kind: AtomicU8::new(0),
+            waker: OnceLock::new(),
+        }
     }
 
     /// The reason to end this wait, if an order ends it.
@@ -178,6 +187,16 @@ impl ConnectionControl {
     /// Sets the number of answers in flight, without those of streams, which have a control of their own.
     pub(crate) fn set_answers(&self, count: usize) {
         self.answers.store(count, Ordering::Relaxed);
+    }
+
+    /// Notes method and scheme of the request that is answered.
+    pub(super) fn set_kind(&self, kind: RequestKind) {
+        self.kind.store(kind.0, Ordering::Relaxed);
+    }
+
+    /// Method and scheme of the last request.
+    pub(super) fn kind(&self) -> Option<RequestKind> {
+        Some(RequestKind(self.kind.load(Ordering::Relaxed))).filter(|kind| kind.0 > 0)
     }
 
     /// Marks the connection as busy: it keeps its place.

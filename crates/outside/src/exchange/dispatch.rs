@@ -20,7 +20,7 @@ use crate::content::ContentCoding;
 use crate::executor::Guard;
 use crate::files::Files;
 use crate::handler::{AsyncHandler, Function, Handler};
-use crate::log::Level;
+use crate::log::{Level, shown_target};
 use crate::message::Request;
 use crate::route::RouteChoice;
 use crate::site::Snapshot;
@@ -168,7 +168,7 @@ impl Dispatcher {
 
     /// Writes into the log that a handler was late, so that the client gets 504.
     pub(crate) fn note_late(&self, request: &Request) {
-        let text = format!("{} {}: no answer within process_timeout", request.method(), request.target());
+        let text = format!("{} {}: no answer within process_timeout", request.method(), shown_target(request.target()));
         self.service.log.event_of(Level::Warning, text, Some(request));
     }
 

@@ -70,6 +70,9 @@ impl Dispatcher {
                     let size = answer.held();
                     match answer.work {
                         Work::Settle(settled) => {
+                            if let (Err(error), Some(meter)) = (&settled, &self.service.meter) {
+                                meter.meter.count_error(error);
+                            }
                             handler.sizes().into_iter().for_each(|sizes| sizes.learn(size));
                             exchange.is_counted = answer.is_counted;
                             exchange.is_encoded |= handler.is_hosted();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::state::Exchange;
 use crate::executor::{ThreadFrame, Woken};
 use crate::handler::LanguageRuntime;
-use crate::log::Level;
+use crate::log::{Level, shown_target};
 use crate::message::Request;
 use crate::websocket::FlushQueue;
 
@@ -79,7 +79,7 @@ impl Executor {
             is_replaced |= self.host.replace();
             let name = given_up.owner.as_ref().map_or_else(
                 || "a streamed body".to_owned(),
-                |request| format!("{} {}", request.method(), request.target()),
+                |request| format!("{} {}", request.method(), shown_target(request.target())),
             );
             let and = match given_up.counts {
                 true => "too many have been given up, so it goes on counting as one of max_workers",

@@ -1,10 +1,12 @@
 //! All connections of a reactor: the order in which they give way where places run out, and their deadlines.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::clock::Clock;
 use super::control::{CLOSING, ConnectionControl, NEVER, Order, RESTING, SESSION};
+use crate::metrics::RequestKind;
 
 /// The answers and WebSockets in flight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -103,6 +105,15 @@ impl ConnectionRegistry {
             }
         }
         found
+    }
+
+    /// Adds the answers in flight by method and scheme; of several requests of one connection those of the last one count.
+    pub(crate) fn count_active(&self, found: &mut BTreeMap<RequestKind, usize>) {
+        for control in self.lock().slots.iter().flatten() {
+            if let (NEVER, Some(kind)) = (control.yields_since.load(Ordering::Relaxed), control.kind()) {
+                *found.entry(kind).or_default() += control.answers.load(Ordering::Relaxed);
+            }
+        }
     }
 
     /// The connections by their states; streams of HTTP/2 that have tasks of their own count too.

@@ -14,7 +14,7 @@ use super::dispatch::Dispatcher;
 use super::executor::ReplySlot;
 use super::state::{Exchange, Work};
 use crate::budget::SMALL;
-use crate::log::Level;
+use crate::log::{Level, shown_target};
 use crate::message::{BodyStream, KeepAlive, PieceFuture, Pull, Request, Trailers};
 
 /// A streamed body on its way.
@@ -59,7 +59,7 @@ impl ResponseStream {
 
     fn name(&self) -> String {
         let request = self.request.as_ref();
-        request.map_or_else(String::new, |request| format!("{} {}", request.method(), request.target()))
+        request.map_or_else(String::new, |request| format!("{} {}", request.method(), shown_target(request.target())))
     }
 
     /// The same body with the length that its head declares.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::clock::Clock;
 use super::connection_limit::ConnectionLimit;
+use super::control::ConnectionControl;
 use super::executor::Executor;
 use super::handshakes::Handshakes;
 use super::loop_share::LoopShare;
@@ -20,7 +21,8 @@ use crate::content::Spools;
 use crate::files::FileContent;
 use crate::log::{Level, Log};
 use crate::message::Request;
-use crate::metrics::{Definition, Kind, RequestMeter, Sample, count_handler, handler_cells, labels_text};
+use crate::metrics::names::TLS_HANDSHAKES;
+use crate::metrics::{RequestKind, RequestMeter, Sample, count_handler, handler_cells};
 use crate::protocol::http1::HeadLimits;
 use crate::protocol::websocket::DeflatePool;
 use crate::site::{Front, Site};
@@ -111,24 +113,26 @@ impl Service {
 
     /// Counts a refusal by a limit; `status` is empty where no answer is sent.
     pub(crate) fn count_refusal(&self, limit: &str, status: &str) {
-        let Some(meter) = &self.meter else { return };
-        let help = "Requests and connections that were refused, by the setting that limits them.";
-        let labels = match status {
-            "" => labels_text([("limit", limit)]),
-            status => labels_text([("limit", limit), ("status", status)]),
-        };
-        meter.meter.count(Definition::new(Kind::Counter, "outside_refused_total", help, labels));
+        if let Some(meter) = &self.meter {
+            meter.meter.count_refusal(limit, status);
+        }
+    }
+
+    /// Notes the request that a connection answers from now on, for the number of those by method and scheme.
+    pub(crate) fn note_active(&self, control: &ConnectionControl, request: &Request) {
+        if self.meter.is_some() {
+            control.set_kind(RequestKind::of(request.method(), request.is_secure));
+        }
     }
 
     /// Counts a TLS handshake with its result; `terms` are the version and whether a session was resumed.
     pub(crate) fn count_handshake(&self, result: &str, terms: Option<(&str, bool)>) {
         let Some(meter) = &self.meter else { return };
-        let mut labels = vec![("result", result)];
-        if let Some((version, is_resumed)) = terms {
-            labels.extend([("version", version), ("resumed", if is_resumed { "true" } else { "false" })]);
-        }
-        let help = "TLS handshakes by their results.";
-        meter.meter.count(Definition::new(Kind::Counter, "outside_tls_handshakes_total", help, labels_text(labels)));
+        let (version, resumed) = match terms {
+            Some((version, is_resumed)) => (version, if is_resumed { "true" } else { "false" }),
+            None => ("", ""),
+        };
+        meter.meter.count(TLS_HANDSHAKES.series(&[result, version, resumed]));
     }
 
     /// Writes into the log that a client takes its answer too slowly. `by_rate`: whether it was slower than the minimum

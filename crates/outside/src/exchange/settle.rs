@@ -9,7 +9,7 @@ use crate::application::save;
 use crate::error::Error;
 use crate::files::{Excluded, FileAnswer, FileContent, NO_DESCRIPTOR, Patience, Unopened, answer, check};
 use crate::handler::{Answering, Function, ReplyPart};
-use crate::log::{Level, Log};
+use crate::log::{Level, Log, shown_target};
 use crate::message::{Body, Pull, Request, Response};
 use crate::site::{Snapshot, error_page, take_panic};
 
@@ -39,6 +39,9 @@ impl Exchange {
                     }
                 });
                 called = Some(handler);
+                if let (Err(error), Some(meter)) = (&answer, log.meter()) {
+                    meter.count_error(error);
+                }
                 match answer {
                     Ok(mut response) if self.is_admitted && response.is_pass() => {
                         self.attachment = response.attachment.take();
@@ -281,7 +284,7 @@ impl Exchange {
     fn name(&self) -> String {
         match &self.request {
             // The target is as received: visible characters alone, so it cannot forge a line of the log.
-            Some(request) => format!("{} {}", request.method(), request.target()),
+            Some(request) => format!("{} {}", request.method(), shown_target(request.target())),
             None => "an unreadable request".to_owned(),
         }
     }

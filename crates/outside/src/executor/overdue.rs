@@ -62,6 +62,7 @@ impl<C: Command> Executor<C> {
             if !counts {
                 let Some(counted) = late.slot.give_up() else { continue };
                 threads.given_up += 1;
+                threads.all_given_up += 1;
                 match counted {
                     true => threads.detached -= 1,
                     false => threads.uncounted -= 1,

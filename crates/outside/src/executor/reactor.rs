@@ -65,6 +65,8 @@ pub(crate) struct ThreadCounts {
     pub(crate) standby: usize,
     /// Threads whose handlers do not end.
     pub(crate) given_up: usize,
+    /// Calls that were given up, in all.
+    pub(crate) all_given_up: u64,
     /// How often the event loop was taken over from a late handler.
     pub(crate) handovers: u64,
 }
@@ -215,6 +217,7 @@ impl<C: Command> Executor<C> {
             busy: threads.detached + threads.uncounted,
             standby: threads.standby,
             given_up: threads.given_up,
+            all_given_up: threads.all_given_up,
             handovers: self.lease.epochs(),
         }
     }

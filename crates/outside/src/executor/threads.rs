@@ -23,6 +23,8 @@ pub(super) struct Threads<C: Command> {
     pub(super) uncounted: usize,
     /// Threads whose handlers do not end; they do not count as detached any more.
     pub(super) given_up: usize,
+    /// Calls that were given up, in all.
+    pub(super) all_given_up: u64,
     /// An epoch that no thread has taken up yet.
     pub(super) offered: Option<Epoch>,
     pub(super) pool: PoolQueue<C>,
@@ -41,6 +43,7 @@ impl<C: Command> Threads<C> {
             detached: 0,
             uncounted: 0,
             given_up: 0,
+            all_given_up: 0,
             offered: Some(Epoch::FIRST),
             pool: PoolQueue::default(),
             idle: Vec::new(),

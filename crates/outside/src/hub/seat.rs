@@ -22,6 +22,7 @@ use super::client::{Answer, SeatClient};
 use super::frame::{Frame, FrameKind, MAX_PAYLOAD, MAX_TOPIC};
 use super::publication;
 use super::sending::Sending;
+use crate::metrics::BusCells;
 use crate::shared::OnOutcome;
 use crate::websocket::{Bus, BusError, Joining, Message, MessageId, TopicInterest, Topics};
 
@@ -94,6 +95,9 @@ impl Seat {
         topics.leave(leaving);
         if waits {
             self.must_send.notify_one();
+        }
+        if frame.kind == FrameKind::Publish {
+            topics.count_bus(if dropped { BusCells::count_dropped } else { BusCells::count_sent });
         }
         if dropped {
             topics
@@ -335,6 +339,10 @@ impl Bus for Seat {
     fn subscribers(&self, topics: &Topics, topic: &str, timeout: Duration) -> Result<usize, BusError> {
         let answer = self.ask(topics, &Frame::new(FrameKind::Count, topic), timeout)?;
         Ok(usize::try_from(answer.number).unwrap_or(usize::MAX))
+    }
+
+    fn load(&self) -> (usize, Option<bool>) {
+        (lock(&self.sending).waiting(), None)
     }
 
     fn keep(&self, topics: &Topics, rules: &str) {

@@ -143,6 +143,11 @@ impl Sending {
         self.chunks.is_empty()
     }
 
+    /// Bytes that wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.bytes
+    }
+
     /// Bytes that wait and that the bounds of the topics know of.
     pub(super) fn counted(&self) -> usize {
         self.counted

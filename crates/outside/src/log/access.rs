@@ -3,12 +3,14 @@
 //! Text from clients is escaped: control bytes, quotes and backslashes as `\xhh`, so that one exchange is one line
 //! (docs/security.md S39). Authorization, cookies and content are never written.
 
+use std::borrow::Cow;
+
 use super::form::LineFormat;
 use super::line::{AccessLine, End, push_escaped, push_hex};
 use super::moment::Moment;
 use super::terminal;
 use crate::config::LogField;
-use crate::message::{KnownHeader, Request, push_decimal};
+use crate::message::{KnownHeader, Request, push_decimal, shown_target, without_secrets};
 
 impl AccessLine<'_> {
     /// Appends the line with its newline; in JSON with these fields, or the usual ones if there are none.
@@ -23,7 +25,8 @@ impl AccessLine<'_> {
     }
 
     fn write_common(&self, out: &mut Vec<u8>, combined: bool, now: &Moment) {
-        let line = self.request.map_or(&b"-"[..], Request::line);
+        let line = self.request.map_or(Cow::Borrowed(&b"-"[..]), shown_line);
+        let line = &*line;
         out.reserve(line.len() + 128);
         out.extend_from_slice(self.client());
         out.extend_from_slice(&now.common);
@@ -38,7 +41,7 @@ impl AccessLine<'_> {
         if combined {
             for name in [KnownHeader::Referer, KnownHeader::UserAgent] {
                 out.extend_from_slice(b" \"");
-                push_escaped(out, self.field(name).unwrap_or(b"-"));
+                push_escaped(out, &without_secrets(self.field(name).unwrap_or(b"-")));
                 out.push(b'"');
             }
         }
@@ -53,7 +56,7 @@ impl AccessLine<'_> {
         if let Some(request) = self.request {
             for (name, value) in [
                 (&b"method"[..], request.method().as_bytes()),
-                (b"target", request.target().as_bytes()),
+                (b"target", shown_target(request.target()).as_bytes()),
                 (b"version", request.version().as_bytes()),
             ] {
                 push_json_field(out, name, value);
@@ -71,7 +74,7 @@ impl AccessLine<'_> {
             [(&b"host"[..], KnownHeader::Host), (b"referer", KnownHeader::Referer), (b"agent", KnownHeader::UserAgent)]
         {
             if let Some(value) = self.field(known) {
-                push_json_field(out, name, value);
+                push_json_field(out, name, &without_secrets(value));
             }
         }
         if let Some(ids) = self.request.and_then(Request::known_ids) {
@@ -88,6 +91,14 @@ impl AccessLine<'_> {
 
     fn field(&self, known: KnownHeader) -> Option<&[u8]> {
         self.request.and_then(|request| request.headers().known(known))
+    }
+}
+
+/// The request line without secrets.
+fn shown_line(request: &Request) -> Cow<'_, [u8]> {
+    match shown_target(request.target()) {
+        Cow::Borrowed(_) => Cow::Borrowed(request.line()),
+        Cow::Owned(target) => Cow::Owned(format!("{} {target} {}", request.method(), request.version()).into_bytes()),
     }
 }
 

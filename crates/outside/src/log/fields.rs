@@ -5,7 +5,7 @@ use super::line::AccessLine;
 use super::moment::Moment;
 use super::sink::{AccessRecord, FieldValue};
 use crate::config::{LogField, USUAL_FIELDS};
-use crate::message::{KnownHeader, push_decimal};
+use crate::message::{KnownHeader, push_decimal, query_without_secrets, shown_target, without_secrets};
 
 /// The fields that are written, and those that records have.
 pub(super) struct Fields {
@@ -72,13 +72,15 @@ impl AccessLine<'_> {
         let known = |name: KnownHeader| request.headers().known(name).and_then(field_text);
         match field {
             LogField::Method => text(request.method().as_bytes()),
-            LogField::Target => text(request.target().as_bytes()),
+            LogField::Target => text(shown_target(request.target()).as_bytes()),
             LogField::Path => text(request.url().as_bytes()),
-            LogField::Query => text(request.query().as_bytes()),
+            LogField::Query => text(&query_without_secrets(request.query().as_bytes())),
             LogField::Version => text(request.version().as_bytes()),
             LogField::Scheme => text(request.scheme().as_bytes()),
             LogField::Host => known(KnownHeader::Host),
-            LogField::Referer => known(KnownHeader::Referer),
+            LogField::Referer => {
+                request.headers().known(KnownHeader::Referer).and_then(|value| field_text(&without_secrets(value)))
+            }
             LogField::Agent => known(KnownHeader::UserAgent),
             LogField::Route => text(request.parameters()?.pattern().as_bytes()),
             LogField::RequestId => text(request.known_ids()?.id().as_bytes()),

@@ -36,10 +36,12 @@ mod terminal;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+pub use crate::message::shown_target;
 use access::push_json_text;
 use fields::Fields;
 use form::LineFormat;
@@ -50,6 +52,8 @@ pub use sink::{AccessRecord, EventRequest, FieldValue, Level, LogSink, StandardE
 use crate::config::{AccessLog, Config};
 use crate::error::Refusal;
 use crate::message::Request;
+use crate::metrics::names::LINES_LOST;
+use crate::metrics::{Cells, Meter};
 
 /// The log of one server.
 pub(crate) struct Log {
@@ -67,6 +71,14 @@ pub(crate) struct Log {
     sinking: Mutex<()>,
     /// When each limit was last complained about.
     complaints: Mutex<HashMap<&'static str, Instant>>,
+    /// Missing where nothing is counted.
+    counted: OnceLock<Counted>,
+}
+
+/// The numbers of a server that counts, and the cells of lost lines.
+struct Counted {
+    meter: Arc<Meter>,
+    lost: Cells,
 }
 
 #[derive(Default)]
@@ -105,7 +117,20 @@ impl Log {
             sink,
             sinking: Mutex::default(),
             complaints: Mutex::default(),
+            counted: OnceLock::new(),
         })
+    }
+
+    /// Has lost lines counted here, and notable events kept for the status page.
+    pub(crate) fn count_in(&self, meter: &Arc<Meter>) {
+        let lost = meter.cells(LINES_LOST.series(&[]));
+        // A log has one server.
+        let _is_first = self.counted.set(Counted { meter: Arc::clone(meter), lost });
+    }
+
+    /// The numbers of the server, if it counts.
+    pub(crate) fn meter(&self) -> Option<&Meter> {
+        self.counted.get().map(|counted| &*counted.meter)
     }
 
     /// Starts the thread that hands everything on, until [`Log::close`].
@@ -134,7 +159,7 @@ impl Log {
         let was_empty = pending.is_empty();
         for line in lines {
             if pending.lines.len() > TOO_MUCH {
-                pending.lost += 1;
+                self.lose(&mut pending);
             } else if self.has_records {
                 self.add_record(&mut pending, &line, now);
             } else {
@@ -147,7 +172,7 @@ impl Log {
     #[cold]
     fn add_record(&self, pending: &mut PendingLines, line: &AccessLine<'_>, now: &Moment) {
         if pending.records.len() >= TOO_MANY {
-            pending.lost += 1;
+            self.lose(pending);
             return;
         }
         let mut text = Vec::new();
@@ -164,6 +189,17 @@ impl Log {
         self.add_event(level, &text.into(), None);
     }
 
+    /// The same for an event of the server as a whole: the status page shows it, so its text says nothing of requests.
+    pub(crate) fn notable(&self, level: Level, text: impl Into<String>) {
+        let text = text.into();
+        if let Some(meter) = self.meter()
+            && level > Level::Debug
+        {
+            meter.note_event(level.name(), &one_line(&text));
+        }
+        self.add_event(level, &text, None);
+    }
+
     /// The same for an event of a request, whose ids go with it.
     pub(crate) fn event_of(&self, level: Level, text: impl Into<String>, request: Option<&Request>) {
         self.add_event(level, &text.into(), request.map(EventRequest::of));
@@ -173,7 +209,7 @@ impl Log {
         let mut pending = self.lock();
         let was_empty = pending.is_empty();
         if pending.events.len() > TOO_MANY {
-            pending.lost += 1;
+            self.lose(&mut pending);
         } else {
             pending.events.push((level, one_line(text).into_owned(), request));
         }
@@ -259,6 +295,13 @@ impl Log {
     fn notify(&self, pending: &PendingLines, was_empty: bool) {
         if was_empty || pending.lines.len() >= PLENTY || pending.records.len() >= MANY {
             self.more.notify_all();
+        }
+    }
+
+    fn lose(&self, pending: &mut PendingLines) {
+        pending.lost += 1;
+        if let Some(counted) = self.counted.get() {
+            counted.lost[0].fetch_add(1, Ordering::Relaxed);
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::line::{AccessLine, End, push_escaped};
 use super::moment::Moment;
+use crate::message::shown_target;
 
 const GREEN: &str = "32";
 const CYAN: &str = "36";
@@ -34,7 +35,7 @@ pub(super) fn write(line: &AccessLine<'_>, out: &mut Vec<u8>, coloured: bool, no
         Some(request) => {
             push_escaped(out, request.method().as_bytes());
             out.push(b' ');
-            push_escaped(out, request.target().as_bytes());
+            push_escaped(out, shown_target(request.target()).as_bytes());
         }
         None => out.push(b'-'),
     }

@@ -11,6 +11,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::fs::FileExt as _;
 
+use super::events::{BoardEvent, EventRing};
 use super::region::{self, Head, RegionContent, RegionWriter, STRIDE, State, encode_new};
 use super::series::Totals;
 use crate::descriptors::OwnFile;
@@ -185,6 +186,27 @@ impl BoardPlace {
     pub(super) fn begin(&self, region: usize) -> io::Result<RegionWriter> {
         let incarnation = self.generation << 32 | self.processes;
         RegionWriter::begin(self.board.file(), offset_of(self.block, region), incarnation, std::process::id())
+    }
+
+    /// The ring for the events of the process that has this region; without one, for those of the process that has the block.
+    pub(super) fn event_ring(&self, region: Option<usize>) -> EventRing {
+        match region {
+            Some(region) => EventRing::of_region(offset_of(self.block, region)),
+            None => EventRing::of_block(self.block),
+        }
+    }
+
+    /// The events of all processes, in no order.
+    pub(super) fn events(&self) -> Vec<BoardEvent> {
+        let mut rings = Vec::new();
+        for block in 0..BLOCKS {
+            let entry = self.board.entry(block);
+            if entry.generation > 0 {
+                rings.push(EventRing::of_block(block));
+                rings.extend((1..=entry.used as usize).map(|region| EventRing::of_region(offset_of(block, region))));
+            }
+        }
+        rings.into_iter().flat_map(|ring| ring.read(self.board.file())).collect()
     }
 
     /// Adds up the numbers of a process that has ended, and frees its region.

@@ -1,9 +1,10 @@
 //! The histogram of requests, and the bound on its series.
 
+use super::names::REQUEST_DURATION;
 use super::series::Totals;
 
 /// The name of the histogram, by OpenTelemetry's conventions for HTTP.
-pub(crate) const DURATION: &str = "http_server_request_duration_seconds";
+pub(crate) const DURATION: &str = REQUEST_DURATION.name;
 /// Series of the histogram; further requests count in one that has the route `_other`.
 pub(super) const MOST_SERIES: usize = 1000;
 /// The labels of that one.

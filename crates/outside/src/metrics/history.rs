@@ -8,6 +8,7 @@ use std::os::unix::fs::FileExt as _;
 use super::board::HISTORY;
 use super::bounds::DURATION;
 use super::meter::{Meter, Sheet};
+use super::names::ACTIVE_REQUESTS;
 use super::requests::BOUNDS;
 use super::series::SeriesReading;
 
@@ -41,8 +42,7 @@ impl Point {
         for reading in sheet.totals.of(DURATION) {
             point.add(reading);
         }
-        let active = sheet.totals.get("http_server_active_requests", "");
-        point.active = active.map_or(0, |reading| reading.value() as u64);
+        point.active = sheet.totals.of(ACTIVE_REQUESTS.name).map(|reading| reading.value() as u64).sum();
         point
     }
 

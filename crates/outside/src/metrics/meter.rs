@@ -11,9 +11,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::board::{BoardPlace, ProcessWords, now};
 use super::bounds::bounded;
-use super::labels::labels_text;
+use super::events::{BoardEvent, EventWriter};
+use super::names::{GENERATION, RELOADS, WORKER_ENDS};
 use super::region::{RegionWriter, State};
-use super::series::{Combine, Definition, Kind, Totals};
+use super::series::{Definition, Totals};
 
 /// The numbers of a series in one process. Any thread may add to them.
 pub(crate) type Cells = Arc<[AtomicU64]>;
@@ -54,6 +55,9 @@ struct Series {
 struct Seated {
     place: Option<BoardPlace>,
     own: Option<OwnRegion>,
+    /// The region of a worker, whose events are there; `None` in the process that has the place.
+    worker_region: Option<usize>,
+    events: Option<EventWriter>,
 }
 
 struct OwnRegion {
@@ -179,6 +183,9 @@ impl Meter {
     pub fn begin(&self, region: usize, worker: usize) -> io::Result<()> {
         self.clear();
         self.worker.store(worker, Ordering::Relaxed);
+        let mut seat = self.seat();
+        (seat.worker_region, seat.events) = (Some(region), None);
+        drop(seat);
         self.enter(region)
     }
 
@@ -206,9 +213,7 @@ impl Meter {
         let words = format!("{{\"worker\": {}, \"state\": \"starting\"}}", self.worker()).into_bytes();
         seat.own = Some(OwnRegion { writer, defined: 0, words });
         drop(seat);
-        let help = "The number of the newest generation that serves: one more with each reload.";
-        let definition = Definition::new(Kind::Gauge(Combine::Max), "outside_generation", help, "");
-        self.set(definition, generation as f64);
+        self.set(GENERATION.series(&[]), generation as f64);
         Ok(())
     }
 
@@ -231,10 +236,19 @@ impl Meter {
         }
     }
 
-    /// Counts an event in a supervisor, and writes it at once: it has no event loop that would.
-    pub fn count_event(&self, name: &str, help: &str, label: &str, value: &str) {
-        let labels = labels_text([(label, value)]);
-        self.count(Definition::new(Kind::Counter, name, help, labels));
+    /// Counts a worker process that has ended: in `order`, with an `error`, or by a `signal`. For supervisors.
+    pub fn count_worker_end(&self, how: &str) {
+        self.count_now(WORKER_ENDS.series(&[how]));
+    }
+
+    /// Counts a reload: `served`, or `failed`. For supervisors.
+    pub fn count_reload(&self, result: &str) {
+        self.count_now(RELOADS.series(&[result]));
+    }
+
+    /// Counts in a supervisor, and writes it at once: it has no event loop that would.
+    fn count_now(&self, definition: Definition) {
+        self.count(definition);
         if self.seat().own.is_none() {
             self.absorb();
         } else {
@@ -269,7 +283,7 @@ impl Meter {
 
     fn write(&self, state: State) {
         let mut seat = self.seat();
-        let Seated { place: Some(place), own: Some(own) } = &mut *seat else { return };
+        let Seated { place: Some(place), own: Some(own), .. } = &mut *seat else { return };
         let table = self.table();
         let numbers: Vec<u64> = table.series.iter().flat_map(Series::numbers).collect();
         if own.defined < table.definitions.len() {
@@ -291,6 +305,23 @@ impl Meter {
             let (totals, processes) = place.collect();
             Sheet { totals: bounded(totals), processes }
         })
+    }
+
+    /// Calls a function with the file of the board, and the writer of the events of this process.
+    pub(super) fn with_events(&self, function: impl FnOnce(&File, &mut EventWriter)) {
+        let mut seat = self.seat();
+        let Seated { place: Some(place), events, worker_region, .. } = &mut *seat else { return };
+        let file = place.board.file();
+        let writer = events.get_or_insert_with(|| {
+            let worker = worker_region.and_then(|_| u32::try_from(self.worker()).ok());
+            EventWriter::new(file, place.event_ring(*worker_region), worker)
+        });
+        function(file, writer);
+    }
+
+    /// The events of all processes, in no order.
+    pub(super) fn all_events(&self) -> Vec<BoardEvent> {
+        self.seat().place.as_ref().map(BoardPlace::events).unwrap_or_default()
     }
 
     /// Calls a function with the file of the board.

@@ -15,10 +15,14 @@
 
 mod board;
 mod bounds;
+mod bus;
+mod events;
 mod history;
 mod labels;
 mod meter;
+pub(crate) mod names;
 mod program;
+mod refusals;
 mod region;
 mod requests;
 mod routes;
@@ -28,18 +32,21 @@ mod vitals;
 
 pub(crate) use board::{ProcessWords, now};
 pub(crate) use bounds::DURATION;
+pub(crate) use bus::BusCells;
+pub(crate) use events::BoardEvent;
 pub(crate) use history::{Point, SLOT_SECONDS};
-pub(crate) use labels::{label_of, labels_text};
+pub(crate) use labels::label_of;
+#[cfg(test)]
+pub(crate) use labels::labels_text;
 pub use meter::Meter;
 pub(crate) use meter::{Cells, Sheet};
 pub use program::{Counter, Gauge, Histogram};
 #[cfg(test)]
 pub(crate) use requests::BOUNDS;
-pub(crate) use requests::{HandlerCells, RequestMeter, Sample, count_handler, handler_cells};
+pub(crate) use requests::{HandlerCells, RequestKind, RequestMeter, Sample, count_handler, handler_cells};
 pub(crate) use routes::route_number;
 pub use series::Combine;
 #[cfg(test)]
-pub(crate) use series::Totals;
-pub(crate) use series::{Definition, Kind};
+pub(crate) use series::{Definition, Kind, Totals};
 pub(crate) use text::exposition;
 pub(crate) use vitals::{Vitals, since_1970};

@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::bounds::{DURATION, MOST_SERIES, OTHER};
-use super::labels::labels_text;
+use super::bounds::{MOST_SERIES, OTHER};
 use super::meter::{Cells, Meter};
+use super::names::{HANDLER, HANDLER_WAIT, Metric, REQUEST_DURATION};
 use super::routes::route_name;
-use super::series::{Definition, Kind};
+use super::series::Definition;
 
 /// The bounds of the histogram in seconds: those that the conventions advise, and five below.
 pub(crate) const BOUNDS: [f64; 19] = [
@@ -43,6 +43,9 @@ const NANOSECONDS: [u64; 19] = [
 /// The methods that have a name: those of RFC 9110 and PATCH.
 const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE"];
 
+/// The value of the label for all other methods.
+const OTHER_METHOD: &str = "_OTHER";
+
 /// Bounds of the durations of handlers in seconds, and the same in nanoseconds: each route has a series.
 const HANDLER_BOUNDS: [f64; 6] = [0.0001, 0.001, 0.01, 0.1, 1.0, 10.0];
 const HANDLER_NANOSECONDS: [u64; 6] = [100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000, 10_000_000_000];
@@ -59,16 +62,8 @@ pub(crate) struct HandlerCells {
 /// The cells of a route's handler, by the number of the route's name.
 pub(crate) fn handler_cells(meter: &Meter, route: u32) -> HandlerCells {
     let name = route_name(route).unwrap_or_default();
-    let cells = |metric: &str, help: &str| {
-        let labels = labels_text([("http_route", &*name)]);
-        meter.cells(Definition::new(Kind::Durations, metric, help, labels).with_bounds(HANDLER_BOUNDS.into()))
-    };
-    let waited = "Time from the complete head of a request, and its content, to the call of the handler.";
-    let lasted = "Time of the calls of a route's handler, without the server's own work around them.";
-    HandlerCells {
-        waited: cells("outside_handler_wait_seconds", waited),
-        lasted: cells("outside_handler_seconds", lasted),
-    }
+    let cells = |metric: Metric| meter.cells(metric.series(&[&*name]).with_bounds(HANDLER_BOUNDS.into()));
+    HandlerCells { waited: cells(HANDLER_WAIT), lasted: cells(HANDLER) }
 }
 
 /// Counts a call in such cells, from any thread.
@@ -140,10 +135,11 @@ impl Known {
         let (cells, is_full) = (self.all.get(&number).cloned(), self.all.len() >= MOST_SERIES);
         self.cells = cells.unwrap_or_else(|| {
             let number = if is_full { u64::MAX - 1 } else { number };
-            let labels = if is_full { OTHER.to_owned() } else { labels_of(sample) };
-            let help = "Duration of HTTP server requests.";
             let made = || {
-                let definition = Definition::new(Kind::Durations, DURATION, help, labels);
+                let mut definition = definition_of(sample);
+                if is_full {
+                    definition.labels = OTHER.into();
+                }
                 meter.part(definition.with_bounds(BOUNDS.into()))
             };
             Arc::clone(self.all.entry(number).or_insert_with(made))
@@ -166,22 +162,39 @@ fn number_of(sample: &Sample<'_>) -> u64 {
         | u64::from(sample.is_secure)
 }
 
-fn labels_of(sample: &Sample<'_>) -> String {
-    let method = METHODS.iter().find(|known| **known == sample.method).map_or("_OTHER", |known| *known);
+fn definition_of(sample: &Sample<'_>) -> Definition {
+    let method = METHODS.iter().find(|known| **known == sample.method).map_or(OTHER_METHOD, |known| *known);
     let (status, route) = (sample.status.to_string(), route_name(sample.route));
-    let mut labels = vec![("http_request_method", method), ("http_response_status_code", &status)];
-    labels.extend(route.as_deref().map(|route| ("http_route", route)));
-    labels.push(("network_protocol_version", sample.version));
-    labels.push(("url_scheme", if sample.is_secure { "https" } else { "http" }));
-    if sample.status >= 500 {
-        labels.push(("error_type", &status));
+    let error = if sample.status >= 500 { &*status } else { "" };
+    let scheme = scheme_of(sample.is_secure);
+    REQUEST_DURATION.series(&[method, &status, route.as_deref().unwrap_or_default(), sample.version, scheme, error])
+}
+
+fn scheme_of(is_secure: bool) -> &'static str {
+    if is_secure { "https" } else { "http" }
+}
+
+/// Method and scheme of the requests that a connection answers, as one number that is never 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct RequestKind(pub(crate) u8);
+
+impl RequestKind {
+    pub(crate) fn of(method: &str, is_secure: bool) -> Self {
+        let method = METHODS.iter().position(|known| *known == method).unwrap_or(METHODS.len()) as u8;
+        Self(1 | method << 1 | u8::from(is_secure) << 7)
     }
-    labels_text(labels)
+
+    /// The values of the labels of method and scheme.
+    pub(crate) fn labels(self) -> [&'static str; 2] {
+        let method = METHODS.get(usize::from(self.0 >> 1 & 0x3f)).copied().unwrap_or(OTHER_METHOD);
+        [method, scheme_of(self.0 >> 7 == 1)]
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::bounds::DURATION;
 
     const HELLO: Sample<'_> =
         Sample { route: 0, method: "GET", status: 200, version: "1.1", is_secure: false, began: None };
@@ -231,6 +244,19 @@ mod tests {
         assert!(found.len() <= MOST_SERIES + 1, "{}", found.len());
         assert!(found.iter().any(|(labels, count)| labels == OTHER && *count >= 2000));
         assert!(meter.has_board());
+    }
+
+    #[test]
+    fn kinds_of_requests() {
+        for (method, is_secure, labels) in [
+            ("GET", false, ["GET", "http"]),
+            ("TRACE", true, ["TRACE", "https"]),
+            ("BREW", false, ["_OTHER", "http"]),
+            ("", true, ["_OTHER", "https"]),
+        ] {
+            let kind = RequestKind::of(method, is_secure);
+            assert_eq!((kind.labels(), kind.0 > 0), (labels, true), "{method}");
+        }
     }
 
     #[test]

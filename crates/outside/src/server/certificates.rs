@@ -13,7 +13,7 @@ impl Running {
         let Some(memory) = self.tls.iter().find_map(|tls| tls.challenges().cloned()) else { return Ok(self) };
         let (tls, log) = (self.tls.clone(), std::sync::Arc::clone(&self.log));
         let take_over: TakeOver = Box::new(move || {
-            tls.iter().for_each(|tls| renew_certificates(tls, false, |level, text| log.event(level, text)));
+            tls.iter().for_each(|tls| renew_certificates(tls, false, |level, text| log.notable(level, text)));
         });
         let store = self.reactors.iter().next().map(|service| service.site.shared.store());
         let fleet = store.filter(|_| config.bus.is_some()).map(|store| Fleet::new(store, config));

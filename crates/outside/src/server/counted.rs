@@ -1,6 +1,7 @@
 //! Cells for events that are counted where they happen.
 
-use crate::metrics::{Cells, Definition, Kind, Meter, labels_text};
+use crate::metrics::names::{ACCEPTED, PUBLISHED, WEBSOCKET_MESSAGES};
+use crate::metrics::{Cells, Meter};
 use crate::transport::{Address, Listener};
 
 /// Cells that count the connections of a listener.
@@ -10,19 +11,15 @@ pub(super) fn accepted(meter: &Meter, listener: &Listener) -> Cells {
         Address::Tcp(address) => address.to_string(),
         Address::Unix(path) => format!("unix:{}", path.display()),
     };
-    let labels = labels_text([("listener", &*address), ("protocol", protocol)]);
-    meter.part(Definition::new(Kind::Counter, "outside_connections_total", "Connections that were accepted.", labels))
+    meter.part(ACCEPTED.series(&[&*address, protocol]))
 }
 
 /// Cells that count the messages of WebSockets in one direction.
 pub(super) fn websocket_messages(meter: &Meter, way: &str) -> Cells {
-    let help = "Messages of WebSockets that were received, or queued to be sent.";
-    let labels = labels_text([("way", way)]);
-    meter.cells(Definition::new(Kind::Counter, "outside_websocket_messages_total", help, labels))
+    meter.cells(WEBSOCKET_MESSAGES.series(&[way]))
 }
 
 /// Cells that count the messages that are published.
 pub(super) fn published(meter: &Meter) -> Cells {
-    let help = "Messages that were published to topics.";
-    meter.cells(Definition::new(Kind::Counter, "outside_topic_published_total", help, ""))
+    meter.cells(PUBLISHED.series(&[]))
 }

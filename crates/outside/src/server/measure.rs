@@ -1,7 +1,7 @@
 //! The values of a moment, once a second: connections, threads, topics, certificates, and the process itself; and the
 //! way of all numbers to the board, ten times a second.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -11,9 +11,11 @@ use super::reactors::Reactors;
 use crate::exchange::{ConnectionStates, Service};
 use crate::handler::{Handler, RunningCall};
 use crate::message::Request;
-use crate::metrics::{
-    Combine, Definition, Kind, Meter, Vitals, handler_cells, labels_text, now, route_number, since_1970,
+use crate::metrics::names::{
+    ACTIVE_REQUESTS, BUS_CONNECTED, BUS_QUEUE, CERTIFICATE_EXPIRY, CONNECTIONS, CPU, GIVEN_UP, HANDOVERS, LOCK_WAIT,
+    MEMORY, Metric, OPEN_FILES, POOL_THREADS, QUEUE, START_TIME, SUBSCRIBERS, THREADS, TOPICS,
 };
+use crate::metrics::{Meter, RequestKind, Vitals, handler_cells, now, route_number, since_1970};
 use crate::transport::Tls;
 
 /// Interval at which the numbers are written to the board.
@@ -35,6 +37,7 @@ pub(super) async fn measure(meter: Arc<Meter>, reactors: Arc<Reactors>, tls: Vec
         tls,
         began: SystemTime::now(),
         running: HashMap::new(),
+        active: BTreeMap::new(),
         looks: 0,
         vitals: Vitals::default(),
         counted: LastSums::default(),
@@ -57,6 +60,8 @@ struct Measured {
     began: SystemTime,
     /// The calls that ran at the last look, by the address of the request, and since when.
     running: HashMap<usize, (Weak<Request>, Instant)>,
+    /// The answers in flight by method and scheme; a kind that was there once stays.
+    active: BTreeMap<RequestKind, usize>,
     looks: u32,
     vitals: Vitals,
     counted: LastSums,
@@ -66,6 +71,7 @@ struct Measured {
 #[derive(Default)]
 struct LastSums {
     handovers: u64,
+    given_up: u64,
     waited: Duration,
     cpu: f64,
 }
@@ -76,6 +82,7 @@ impl Measured {
         self.note_connections();
         self.note_threads(&service);
         let topics = self.note_topics(&service);
+        self.note_bus(&service);
         self.note_certificates();
         self.note_handlers(&service);
         if self.looks.is_multiple_of(LOOK_AT_PROCESS) {
@@ -98,20 +105,16 @@ impl Measured {
         self.meter.set_words(words.to_string().into_bytes());
     }
 
-    fn gauge(&self, name: &str, help: &str, labels: &[(&str, &str)], value: f64) {
-        let labels = labels_text(labels.iter().copied());
-        self.meter.set(Definition::new(Kind::Gauge(Combine::Sum), name, help, labels), value);
+    fn gauge(&self, metric: Metric, values: &[&str], value: f64) {
+        self.meter.set(metric.series(values), value);
     }
 
-    /// The same for a value of this worker alone.
-    fn worker_gauge(&self, name: &str, help: &str, state: Option<&str>, value: f64) {
-        let worker = self.meter.worker().to_string();
-        let labels: Vec<(&str, &str)> =
-            state.map(|state| ("state", state)).into_iter().chain([("worker", &*worker)]).collect();
-        self.gauge(name, help, &labels, value);
+    /// The value of the label that names this process.
+    fn worker(&self) -> String {
+        self.meter.worker().to_string()
     }
 
-    fn note_connections(&self) {
+    fn note_connections(&mut self) {
         let sum = self.reactors.iter().map(|service| service.registry.states()).fold(
             ConnectionStates::default(),
             |sum, more| ConnectionStates {
@@ -122,7 +125,6 @@ impl Measured {
                 closing: sum.closing + more.closing,
             },
         );
-        let help = "Connections by their state; a stream of HTTP/2 with a task of its own counts too.";
         for (state, count) in [
             ("idle", sum.idle),
             ("active", sum.active),
@@ -130,62 +132,63 @@ impl Measured {
             ("websocket", sum.websocket),
             ("closing", sum.closing),
         ] {
-            self.gauge("outside_connections", help, &[("state", state)], count as f64);
+            self.gauge(CONNECTIONS, &[state], count as f64);
         }
-        let active = self.reactors.in_flight().answers;
-        self.gauge("http_server_active_requests", "Requests that are being answered.", &[], active as f64);
+        self.active.values_mut().for_each(|count| *count = 0);
+        self.reactors.iter().for_each(|service| service.registry.count_active(&mut self.active));
+        for (kind, count) in &self.active {
+            self.gauge(ACTIVE_REQUESTS, &kind.labels(), *count as f64);
+        }
     }
 
     fn note_threads(&mut self, service: &Service) {
         let counts: Vec<_> = self.reactors.iter().map(|service| service.executor.counts()).collect();
         let sum = |of: fn(&crate::executor::ThreadCounts) -> usize| counts.iter().map(of).sum::<usize>() as f64;
-        self.worker_gauge(
-            "outside_queue",
-            "Calls of handlers that wait for a thread.",
-            None,
-            sum(|counts| counts.queue),
-        );
-        let help = "Handler threads: busy with a call beside the event loop, standing by, or given up.";
+        let worker = &*self.worker();
+        self.gauge(QUEUE, &[worker], sum(|counts| counts.queue));
         for (state, count) in [
             ("busy", sum(|counts| counts.busy)),
             ("standby", sum(|counts| counts.standby)),
             ("given_up", sum(|counts| counts.given_up)),
         ] {
-            self.worker_gauge("outside_pool_threads", help, Some(state), count);
+            self.gauge(POOL_THREADS, &[state, worker], count);
         }
         let handovers = counts.iter().map(|counts| counts.handovers).sum();
-        let help = "How often the event loop was taken over from a handler that took long.";
-        self.count("outside_handovers_total", help, handovers - self.counted.handovers);
+        self.add(HANDOVERS, &[worker], handovers - self.counted.handovers);
         self.counted.handovers = handovers;
+        let given_up = counts.iter().map(|counts| counts.all_given_up).sum();
+        self.add(GIVEN_UP, &[worker], given_up - self.counted.given_up);
+        self.counted.given_up = given_up;
         if let Some(waited) = service.executor.host.waited() {
-            let help = "Time for which threads have waited for Python's lock before a batch of calls.";
-            let definition = Definition::new(Kind::Nanoseconds, "outside_python_lock_wait_seconds_total", help, "");
             let more = waited.saturating_sub(self.counted.waited).as_nanos();
-            self.add(definition, u64::try_from(more).unwrap_or(0));
+            self.add(LOCK_WAIT, &[worker], u64::try_from(more).unwrap_or(0));
             self.counted.waited = waited;
         }
     }
 
-    fn count(&self, name: &str, help: &str, more: u64) {
-        self.add(Definition::new(Kind::Counter, name, help, ""), more);
+    fn add(&self, metric: Metric, values: &[&str], more: u64) {
+        self.meter.cells(metric.series(values))[0].fetch_add(more, std::sync::atomic::Ordering::Relaxed);
     }
 
-    fn add(&self, definition: Definition, more: u64) {
-        self.meter.cells(definition)[0].fetch_add(more, std::sync::atomic::Ordering::Relaxed);
+    fn note_bus(&self, service: &Service) {
+        let topics = &service.site.topics;
+        if !topics.counts_bus() {
+            return;
+        }
+        let loads = topics.broker().into_iter().chain(topics.machine_bus()).map(|bus| bus.load());
+        let (bytes, connected) =
+            loads.fold((0, None), |(sum, known), (bytes, connected)| (sum + bytes, known.or(connected)));
+        self.gauge(BUS_QUEUE, &[], bytes as f64);
+        if let Some(is_connected) = connected {
+            self.gauge(BUS_CONNECTED, &[], f64::from(u8::from(is_connected)));
+        }
     }
 
     /// The topics with most subscribers, for the status page.
     fn note_topics(&self, service: &Service) -> Value {
         let (topics, subscribers, largest) = service.site.topics.largest(MOST_TOPICS);
-        let help = "Topics with subscribers in one process: the most of any.";
-        let definition = Definition::new(Kind::Gauge(Combine::Max), "outside_topics", help, "");
-        self.meter.set(definition, topics as f64);
-        self.gauge(
-            "outside_topic_subscribers",
-            "Connections that have subscribed to a topic.",
-            &[],
-            subscribers as f64,
-        );
+        self.gauge(TOPICS, &[], topics as f64);
+        self.gauge(SUBSCRIBERS, &[], subscribers as f64);
         largest.iter().map(|(topic, subscribers)| json!([cut(topic), subscribers])).collect()
     }
 
@@ -203,31 +206,22 @@ impl Measured {
 
     fn note_certificates(&self) {
         for (name, end) in self.tls.iter().flat_map(|tls| tls.expiries()) {
-            let help = "The end of a certificate's validity, in seconds since 1970.";
-            let labels = labels_text([("name", &*name)]);
-            let kind = Kind::Gauge(Combine::Last);
-            let definition = Definition::new(kind, "outside_certificate_expiry_timestamp_seconds", help, labels);
-            self.meter.set(definition, since_1970(end).floor());
+            self.gauge(CERTIFICATE_EXPIRY, &[&*name], since_1970(end).floor());
         }
     }
 
     fn note_process(&mut self) {
         self.vitals = Vitals::now();
         let vitals = self.vitals;
-        let definition =
-            Definition::new(Kind::Nanoseconds, "process_cpu_seconds_total", "Processor time of all workers.", "");
-        self.add(definition, ((vitals.cpu - self.counted.cpu).max(0.0) * 1e9) as u64);
+        let worker = &*self.worker();
+        self.add(CPU, &[worker], ((vitals.cpu - self.counted.cpu).max(0.0) * 1e9) as u64);
         self.counted.cpu = vitals.cpu;
-        self.worker_gauge("process_resident_memory_bytes", "Memory of a worker.", None, vitals.memory as f64);
-        self.worker_gauge("process_threads", "Threads of a worker.", None, vitals.threads as f64);
+        self.gauge(MEMORY, &[worker], vitals.memory as f64);
+        self.gauge(THREADS, &[worker], vitals.threads as f64);
         if let Some(files) = vitals.files {
-            self.worker_gauge("process_open_fds", "Open files and sockets of a worker.", None, files as f64);
+            self.gauge(OPEN_FILES, &[worker], files as f64);
         }
-        let help = "When a worker began, in seconds since 1970.";
-        let worker = self.meter.worker().to_string();
-        let labels = labels_text([("worker", &*worker)]);
-        let definition = Definition::new(Kind::Gauge(Combine::Max), "process_start_time_seconds", help, labels);
-        self.meter.set(definition, since_1970(self.began));
+        self.gauge(START_TIME, &[worker], since_1970(self.began));
     }
 
     /// The calls that have run for long, the longest first. A call is first seen at a look, so that it costs nothing

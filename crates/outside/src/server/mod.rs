@@ -110,6 +110,7 @@ impl Running {
         let front = Front::of(config).with_https(to_https).with_challenges(challenges);
         let front = if is_local { front.on_loopback(config) } else { front };
         let log = Log::new(config, sink);
+        meter.iter().for_each(|meter| log.count_in(meter));
         // Raised first, because other bounds are computed from it.
         descriptors::raise_limit();
         let reactors = Arc::new(Reactors::start(config, front, site, host, &log, &control.stage, meter.as_ref())?);
@@ -258,7 +259,7 @@ impl Running {
     /// Serves for this long as before, while load balancers learn that the server is about to end.
     fn delay<E>(&self, delay: Duration, on_wake: &mut impl FnMut() -> Result<(), E>) -> Result<(), E> {
         let seconds = delay.as_secs_f64();
-        self.log.event(Level::Warning, format!("the server ends: it serves for {seconds} s more, then it drains"));
+        self.log.notable(Level::Warning, format!("the server ends: it serves for {seconds} s more, then it drains"));
         let deadline = Instant::now() + delay;
         let mut result = Ok(());
         while self.control.stage() == LEAVING {
@@ -287,7 +288,7 @@ impl Running {
             self.certificates.iter().for_each(Certificates::retry);
         }
         for tls in &self.tls {
-            renew_certificates(tls, is_urgent, |level, text| self.log.event(level, text));
+            renew_certificates(tls, is_urgent, |level, text| self.log.notable(level, text));
         }
     }
 

@@ -8,6 +8,7 @@ use tokio::task::AbortHandle;
 
 use crate::exchange::Service;
 use crate::hub::{Keep, KeepRules};
+use crate::metrics::BusCells;
 use crate::websocket::Bus as _;
 
 /// Begins what the topics need: their tasks on this reactor, and the history of the configuration.
@@ -26,6 +27,12 @@ pub(super) fn begin(service: &Arc<Service>) -> io::Result<Vec<AbortHandle>> {
         tasks.extend(Arc::clone(seat).start(topics, runtime)?);
     }
     let Some(bus) = bus else { return Ok(tasks) };
+    // A process alone has a bus for its history: nothing goes to other processes then.
+    if let Some(meter) = &service.meter
+        && (config.bus.is_some() || service.site.shared.seat().is_some())
+    {
+        topics.count_bus_in(BusCells::new(&meter.meter, config.bus.is_some()));
+    }
     tasks.extend(Arc::clone(bus).start(topics, runtime)?);
     // Rules of a configuration before this one end even if there are no others.
     bus.keep(topics, &rules.to_text());

@@ -8,8 +8,9 @@ use crate::config::Config;
 use crate::message::{ID_BYTES, Request, RequestIds, Response};
 use crate::protocol::trace_context::{is_request_id, traceparent, tracestate};
 
-/// The field with the id of a request, of the answer too.
+/// The fields with the id and the trace of a request, of the answer too.
 const REQUEST_ID: &str = "X-Request-ID";
+const TRACEPARENT: &str = "traceparent";
 /// Bytes of random numbers that a thread has in stock: asking the system for each id would be a system call.
 const STOCK: usize = 21 * ID_BYTES;
 
@@ -70,7 +71,7 @@ impl Ids {
         Self { on_every_answer }
     }
 
-    /// Adds the id of the request to its answer, unless the handler has set one.
+    /// Adds the ids of the request to its answer, unless the handler has set some.
     #[inline]
     pub(super) fn add_to(&self, request: Option<&Request>, response: &mut Response) {
         let Some(request) = request else { return };
@@ -85,12 +86,15 @@ fn add(request: &Request, response: &mut Response) {
     if !response.headers.contains(REQUEST_ID) {
         response.headers.push_checked(REQUEST_ID.as_bytes(), request.id().as_bytes());
     }
+    if !response.headers.contains(TRACEPARENT) {
+        response.headers.push_checked(TRACEPARENT.as_bytes(), request.traceparent().as_bytes());
+    }
 }
 
 /// Notes the ids that a trusted proxy has sent. Those that are malformed, or sent twice, are left out.
 pub(super) fn note_ids(request: &Request) {
     let given = only(request, REQUEST_ID).filter(|id| is_request_id(id));
-    let parent = only(request, "traceparent").and_then(traceparent);
+    let parent = only(request, TRACEPARENT).and_then(traceparent);
     if given.is_none() && parent.is_none() {
         return;
     }
@@ -191,6 +195,12 @@ mod tests {
         assert_eq!(said(&usual, &request, None), None);
         let id = request.id().to_owned();
         assert_eq!(said(&usual, &request, None), Some(id.clone()));
+        let mut response = Response::new(200);
+        Ids::of(&usual).add_to(Some(&request), &mut response);
+        assert_eq!(response.headers.get(TRACEPARENT), Some(&*request.traceparent()));
+        let mut response = Response::new(200).with_header(TRACEPARENT, "of the handler");
+        Ids::of(&usual).add_to(Some(&request), &mut response);
+        assert_eq!(response.headers.get(TRACEPARENT), Some("of the handler"));
         assert_eq!(said(&always, &Request::default(), Some("own")).as_deref(), Some("own"));
         assert_eq!(said(&always, &Request::default(), None).map(|id| id.len()), Some(32));
     }

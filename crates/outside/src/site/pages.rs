@@ -7,14 +7,17 @@ pub fn error_page(request: Option<&Request>, code: u16, message: Option<&str>) -
     let phrase = reason_phrase(code);
     let accept = request.and_then(|request| request.headers().known(KnownHeader::Accept)).unwrap_or_default();
     // A client that tells the id of a failure has its request found in the log.
-    let id = || request.filter(|request| code >= 500 || request.known_ids().is_some()).map(Request::id);
+    let known = request.filter(|request| code >= 500 || request.known_ids().is_some());
+    let ids = || known.map(|request| (request.id(), request.trace_id()));
     let response = if request.is_some_and(|request| request.wants_problems) && prefers_json(accept) {
         let page = serde_json::json!({ "type": "about:blank", "title": phrase, "status": code, "detail": message });
-        Response::json(&with_id(page, id())).with_header("Content-Type", "application/problem+json")
+        Response::json(&with_ids(page, ids())).with_header("Content-Type", "application/problem+json")
     } else if names(accept, b"text/html") {
         let detail = message.map(|text| format!("<p>{}</p>", escape(text))).unwrap_or_default();
-        let id = id().map(|id| format!("<p><small>Request {id}</small></p>")).unwrap_or_default();
-        let detail = detail + &way_on(code) + &id;
+        // The id of a request is that of its trace, unless a proxy has given it one of its own.
+        let of_trace = |id: &str, trace: &str| if id == trace { String::new() } else { format!("<br>Trace {trace}") };
+        let shown = ids().map(|(id, trace)| format!("<p><small>Request {id}{}</small></p>", of_trace(id, trace)));
+        let detail = detail + &way_on(code) + &shown.unwrap_or_default();
         Response::html(format!(
             "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
              <title>{code} {phrase}</title><style>body{{font:1.1rem system-ui,sans-serif;margin:15vh auto;\
@@ -22,7 +25,7 @@ pub fn error_page(request: Option<&Request>, code: u16, message: Option<&str>) -
         ))
     } else if names(accept, b"application/json") {
         let page = serde_json::json!({ "status": code, "error": phrase, "message": message });
-        Response::json(&with_id(page, id()))
+        Response::json(&with_ids(page, ids()))
     } else {
         Response::text(match message {
             Some(text) => format!("{code} {phrase}: {text}\n"),
@@ -34,9 +37,12 @@ pub fn error_page(request: Option<&Request>, code: u16, message: Option<&str>) -
     response.with_status(code)
 }
 
-fn with_id(mut page: serde_json::Value, id: Option<&str>) -> serde_json::Value {
-    if let Some(id) = id {
+fn with_ids(mut page: serde_json::Value, ids: Option<(&str, &str)>) -> serde_json::Value {
+    if let Some((id, trace)) = ids {
         page["request_id"] = id.into();
+        if id != trace {
+            page["trace_id"] = trace.into();
+        }
     }
     page
 }

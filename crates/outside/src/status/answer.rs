@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::access::{Access, Peer, access};
-use super::overview::{Overview, RouteRates, count_workers};
+use super::overview::{Overview, RecentSums, count_workers};
 use super::page::{POLICY, page};
 use super::stacks;
 use crate::config::Config;
@@ -26,7 +26,7 @@ pub(super) struct Answerer {
     has_page: bool,
     /// The last overview, which clients share that ask within the same moment.
     last: Mutex<Option<(Instant, Arc<[u8]>)>>,
-    rates: Mutex<RouteRates>,
+    recent: Mutex<RecentSums>,
 }
 
 /// Time for which an overview is shared: many open pages ask for no more than one needs.
@@ -62,7 +62,7 @@ impl Answerer {
             allowed: config.metrics_allow.clone(),
             has_page: config.status_page,
             last: Mutex::default(),
-            rates: Mutex::default(),
+            recent: Mutex::default(),
         }
     }
 
@@ -103,9 +103,10 @@ impl Answerer {
         }
         let (sheet, at, now) = (self.meter.collect(), Instant::now(), now());
         let history = self.meter.history(now / 1000);
-        let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
-        rates.note(&sheet, at);
-        let overview = Overview { sheet: &sheet, history: &history, rates: &rates, at, now }.to_json();
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.note(&sheet, at);
+        let (recent, events) = (&*recent, &self.meter.events());
+        let overview = Overview { sheet: &sheet, history: &history, recent, events, at, now }.to_json();
         let text: Arc<[u8]> = overview.into_bytes().into();
         *last = Some((Instant::now(), Arc::clone(&text)));
         text
@@ -114,7 +115,7 @@ impl Answerer {
     /// Notes the sums of this moment, so that a page that is opened later has rates and a history.
     pub(super) fn note_history(&self) {
         let sheet: Sheet = self.meter.collect();
-        self.rates.lock().unwrap_or_else(PoisonError::into_inner).note(&sheet, Instant::now());
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).note(&sheet, Instant::now());
         let seconds = now() / 1000;
         self.meter.note_history(seconds, || Point::of(&sheet, seconds));
     }

@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::metrics::{
-    Combine, DURATION, Definition, Kind, Point, ProcessWords, SLOT_SECONDS, Sheet, label_of, labels_text,
+use crate::metrics::names::{
+    ACTIVE_REQUESTS, CERTIFICATE_EXPIRY, CONNECTIONS, CPU, GENERATION, LOCK_WAIT, MEMORY, OPEN_FILES, POOL_THREADS,
+    QUEUE, REFUSED, RELOADS, SUBSCRIBERS, THREADS, WORKER_ENDS, WORKERS,
 };
+use crate::metrics::{BoardEvent, DURATION, Point, ProcessWords, SLOT_SECONDS, Sheet, label_of};
 
 /// Time over which rates and durations are taken.
 const WINDOW: Duration = Duration::from_secs(10);
@@ -25,10 +27,7 @@ pub(super) fn count_workers(sheet: &mut Sheet) {
     let now = crate::metrics::now();
     for process in &sheet.processes {
         let words: Value = serde_json::from_slice(&process.words).unwrap_or_default();
-        let labels = labels_text([("state", state_of(process, &words, now))]);
-        let kind = Kind::Gauge(Combine::Sum);
-        let help = "Worker processes by their states; a silent one has written nothing for three seconds.";
-        sheet.totals.add(&Definition::new(kind, "outside_workers", help, labels), &[1f64.to_bits(), now]);
+        sheet.totals.add(&WORKERS.series(&[state_of(process, &words, now)]), &[1f64.to_bits(), now]);
     }
 }
 
@@ -40,25 +39,43 @@ fn state_of<'w>(process: &ProcessWords, words: &'w Value, now: u64) -> &'w str {
     }
 }
 
-/// The sums of each route at the last moments.
+/// The sums of each route and worker at the last moments.
 #[derive(Default)]
-pub(super) struct RouteRates(VecDeque<(Instant, BTreeMap<String, Point>)>);
+pub(super) struct RecentSums(VecDeque<(Instant, Sums)>);
 
-impl RouteRates {
+/// The sums of a moment.
+struct Sums {
+    routes: BTreeMap<String, Point>,
+    /// Seconds of processor time, and of waiting for Python's lock, by the labels of their series.
+    cpu: BTreeMap<Box<str>, f64>,
+    lock_wait: BTreeMap<Box<str>, f64>,
+}
+
+impl Sums {
+    fn of(sheet: &Sheet) -> Self {
+        let seconds = |name| {
+            let readings = sheet.totals.of(name);
+            readings.map(|reading| (reading.definition.labels.clone(), reading.value())).collect()
+        };
+        Self { routes: by_route(sheet), cpu: seconds(CPU.name), lock_wait: seconds(LOCK_WAIT.name) }
+    }
+}
+
+impl RecentSums {
     /// Notes the sums of this moment.
     pub(super) fn note(&mut self, sheet: &Sheet, now: Instant) {
         if self.0.back().is_some_and(|(last, _)| now - *last < SAMPLE) {
             return;
         }
-        self.0.push_back((now, by_route(sheet)));
+        self.0.push_back((now, Sums::of(sheet)));
         // One sample from before the window stays: the difference to it is that of the whole window.
         while self.0.get(1).is_some_and(|(second, _)| now - *second >= WINDOW) {
             self.0.pop_front();
         }
     }
 
-    /// The sums of the routes at the beginning of the window, and seconds since then.
-    fn before(&self, now: Instant) -> (Option<&BTreeMap<String, Point>>, f64) {
+    /// The sums at the beginning of the window, and seconds since then.
+    fn before(&self, now: Instant) -> (Option<&Sums>, f64) {
         match self.0.front() {
             Some((first, sums)) if now - *first >= SAMPLE => (Some(sums), (now - *first).as_secs_f64()),
             _ => (None, 0.0),
@@ -78,7 +95,9 @@ fn by_route(sheet: &Sheet) -> BTreeMap<String, Point> {
 pub(super) struct Overview<'a> {
     pub(super) sheet: &'a Sheet,
     pub(super) history: &'a [Point],
-    pub(super) rates: &'a RouteRates,
+    pub(super) recent: &'a RecentSums,
+    /// The newest first.
+    pub(super) events: &'a [BoardEvent],
     /// The moment of the sheet, and the same in milliseconds since 1970.
     pub(super) at: Instant,
     pub(super) now: u64,
@@ -86,12 +105,12 @@ pub(super) struct Overview<'a> {
 
 impl Overview<'_> {
     pub(super) fn to_json(&self) -> String {
-        let (before, seconds) = self.rates.before(self.at);
-        let latest = &by_route(self.sheet);
+        let (before, seconds) = self.recent.before(self.at);
+        let latest = &Sums::of(self.sheet);
         let mut all = (Point::default(), Point::default());
         let mut routes: Vec<(f64, u64, Value)> = Vec::new();
-        for (route, sums) in latest {
-            let earlier = before.and_then(|before| before.get(route)).cloned().unwrap_or_default();
+        for (route, sums) in &latest.routes {
+            let earlier = before.and_then(|before| before.routes.get(route)).cloned().unwrap_or_default();
             // Without a moment before, durations are those since the start.
             let recent = if before.is_some() { sums.since(&earlier) } else { sums.clone() };
             let rate = if seconds > 0.0 { recent.requests as f64 / seconds } else { 0.0 };
@@ -107,8 +126,19 @@ impl Overview<'_> {
         let mut totals = figures(&all.1, seconds);
         totals["requests"] = json!(all.0.requests);
         totals["failures"] = json!(all.0.failures);
-        totals["active"] = json!(self.value("http_server_active_requests", ""));
+        totals["active"] = json!(self.sum(ACTIVE_REQUESTS.name));
         let words: Vec<(&ProcessWords, Value)> = self.words();
+        // The part of each second since the beginning of the window.
+        let part = |of: fn(&Sums) -> &BTreeMap<Box<str>, f64>, worker: &str| {
+            let more = of(latest).get(worker)? - before.and_then(|before| of(before).get(worker)).unwrap_or(&0.0);
+            (seconds > 0.0).then(|| round(more.max(0.0) / seconds))
+        };
+        let worker = |(process, words): &(&ProcessWords, Value)| {
+            let (mut row, labels) = (self.worker(process, words), format!("worker=\"{}\"", words["worker"]));
+            row["cpu"] = json!(part(|sums| &sums.cpu, &labels));
+            row["lock_wait"] = json!(part(|sums| &sums.lock_wait, &labels));
+            row
+        };
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "time": self.now / 1000,
@@ -116,8 +146,12 @@ impl Overview<'_> {
             "totals": totals,
             "routes": routes.into_iter().take(MOST_ROUTES).map(|(_, _, row)| row).collect::<Value>(),
             "running": running(&words, self.now),
-            "workers": words.iter().map(|(process, words)| self.worker(process, words)).collect::<Value>(),
-            "connections": self.by_label("outside_connections", "state"),
+            "workers": words.iter().map(worker).collect::<Value>(),
+            "generation": self.value(GENERATION.name, ""),
+            "ends": self.by_label(WORKER_ENDS.name, "how"),
+            "reloads": self.by_label(RELOADS.name, "result"),
+            "events": self.events.iter().map(described).collect::<Value>(),
+            "connections": self.by_label(CONNECTIONS.name, "state"),
             "topics": self.topics(&words),
             "refusals": self.refusals(),
             "certificates": self.certificates(),
@@ -128,6 +162,11 @@ impl Overview<'_> {
 
     fn value(&self, name: &str, labels: &str) -> f64 {
         self.sheet.totals.get(name, labels).map_or(0.0, |reading| reading.value())
+    }
+
+    /// The sum of all series of a name.
+    fn sum(&self, name: &str) -> f64 {
+        self.sheet.totals.of(name).map(|reading| reading.value()).sum()
     }
 
     /// The processes with their words, by worker; those of the newest generation first.
@@ -147,11 +186,11 @@ impl Overview<'_> {
             "generation": process.generation,
             "state": state_of(process, words, self.now),
             "seconds": round(words["started"].as_f64().map_or(0.0, |started| (self.now as f64 / 1000.0 - started).max(0.0))),
-            "memory": self.value("process_resident_memory_bytes", &labels),
-            "threads": self.value("process_threads", &labels),
-            "files": self.value("process_open_fds", &labels),
-            "queue": self.value("outside_queue", &labels),
-            "busy": self.value("outside_pool_threads", &format!("state=\"busy\",{labels}")),
+            "memory": self.value(MEMORY.name, &labels),
+            "threads": self.value(THREADS.name, &labels),
+            "files": self.value(OPEN_FILES.name, &labels),
+            "queue": self.value(QUEUE.name, &labels),
+            "busy": self.value(POOL_THREADS.name, &format!("state=\"busy\",{labels}")),
         })
     }
 
@@ -173,14 +212,14 @@ impl Overview<'_> {
         let mut largest: Vec<(&str, u64)> = largest.into_iter().collect();
         largest.sort_by(|one, other| other.1.cmp(&one.1).then_with(|| one.0.cmp(other.0)));
         largest.truncate(20);
-        json!({ "subscribers": self.value("outside_topic_subscribers", ""), "largest": largest })
+        json!({ "subscribers": self.value(SUBSCRIBERS.name, ""), "largest": largest })
     }
 
     fn refusals(&self) -> Value {
         let mut rows: Vec<(u64, Value)> = self
             .sheet
             .totals
-            .of("outside_refused_total")
+            .of(REFUSED.name)
             .map(|reading| {
                 let (labels, count) = (&reading.definition.labels, reading.value() as u64);
                 let row =
@@ -196,7 +235,7 @@ impl Overview<'_> {
         let mut rows: Vec<(i64, Value)> = self
             .sheet
             .totals
-            .of("outside_certificate_expiry_timestamp_seconds")
+            .of(CERTIFICATE_EXPIRY.name)
             .map(|reading| {
                 let days = ((reading.value() - self.now as f64 / 1000.0) / 86_400.0).floor() as i64;
                 (days, json!({ "name": label_of(&reading.definition.labels, "name"), "days": days }))
@@ -211,6 +250,11 @@ fn add(sum: &mut Point, more: &Point) {
     sum.requests += more.requests;
     sum.failures += more.failures;
     sum.buckets.iter_mut().zip(more.buckets).for_each(|(sum, more)| *sum += more);
+}
+
+/// An event in JSON; its time in seconds since 1970.
+fn described(event: &BoardEvent) -> Value {
+    json!({ "time": event.time as f64 / 1000.0, "level": event.level, "worker": event.worker, "text": event.text })
 }
 
 /// Rates for each second, and durations in milliseconds.
@@ -273,7 +317,7 @@ fn round(value: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::{BOUNDS, Totals};
+    use crate::metrics::{BOUNDS, Definition, Kind, Meter, Totals, labels_text};
 
     fn sheet(requests: u64) -> Sheet {
         let mut totals = Totals::default();
@@ -286,6 +330,7 @@ mod tests {
             numbers[5] = requests;
             totals.add(&definition, &numbers);
         }
+        totals.add(&CPU.series(&["1"]), &[requests * 50_000_000]);
         let words = json!({"worker": 1, "state": "serving", "started": 90.0, "topics": [["news", 2]], "running": [
             {"method": "GET", "path": "/a", "since": 95_000, "thread": "1f", "call": "2"}
         ]});
@@ -295,15 +340,19 @@ mod tests {
 
     #[test]
     fn rates_routes_and_workers() {
-        let (mut rates, start) = (RouteRates::default(), Instant::now());
-        rates.note(&sheet(10), start);
-        rates.note(&sheet(12), start + Duration::from_millis(100));
+        let (mut recent, start) = (RecentSums::default(), Instant::now());
+        recent.note(&sheet(10), start);
+        recent.note(&sheet(12), start + Duration::from_millis(100));
         let last = sheet(50);
         let at = start + Duration::from_secs(4);
-        rates.note(&last, at);
+        recent.note(&last, at);
         let points =
             [Point { time: 96, requests: 5, ..Point::default() }, Point { time: 98, requests: 25, ..Point::default() }];
-        let text = Overview { sheet: &last, history: &points, rates: &rates, at, now: 100_000 }.to_json();
+        let meter = Meter::default();
+        meter.open_board(None).unwrap();
+        meter.note_event("warning", "worker 1 was killed");
+        let (recent, events) = (&recent, &meter.events());
+        let text = Overview { sheet: &last, history: &points, recent, events, at, now: 100_000 }.to_json();
         let found: Value = serde_json::from_str(&text).unwrap();
         assert_eq!((&found["seconds"], &found["totals"]["rate"]), (&json!(4.0), &json!(30.0)));
         assert_eq!((&found["time"], &found["totals"]["failures"]), (&json!(100), &json!(50)));
@@ -314,6 +363,8 @@ mod tests {
             (&json!("serving"), &json!("silent"))
         );
         assert_eq!((&found["running"][0]["seconds"], &found["running"][0]["pid"]), (&json!(5.0), &json!(7)));
+        assert_eq!((&found["workers"][0]["cpu"], &found["workers"][0]["lock_wait"]), (&json!(0.5), &Value::Null));
+        assert_eq!(found["events"][0]["text"], "worker 1 was killed");
         assert_eq!(found["topics"]["largest"], json!([["news", 4]]));
         assert_eq!(found["history"], json!([[98, 10.0, 0.0, null, null, 0]]));
     }

@@ -26,7 +26,7 @@ use super::reader::TopicReader;
 use super::signal::Signal;
 use super::subscriptions::Subscriptions;
 use crate::message::Request;
-use crate::metrics::Cells;
+use crate::metrics::{BusCells, Cells};
 use crate::protocol::websocket::{CloseHandshake, Deflater};
 
 /// A WebSocket connection; clones are the same connection.
@@ -176,6 +176,8 @@ pub struct Topics {
     pub(super) interests: Mutex<HashMap<Arc<str>, TopicInterest>>,
     /// Counts the messages that this process publishes, if anything is counted.
     pub(super) published: OnceLock<Cells>,
+    /// The same for messages between processes.
+    pub(super) bus_cells: OnceLock<BusCells>,
 }
 
 /// The interest of this process in a topic.
@@ -233,6 +235,11 @@ pub trait Bus: Send + Sync {
 
     /// Has the last messages of these topics kept: lines of messages, bytes and pattern.
     fn keep(&self, topics: &Topics, rules: &str);
+
+    /// Bytes that wait to be sent, and whether the broker is there, if messages go by one.
+    fn load(&self) -> (usize, Option<bool>) {
+        (0, None)
+    }
 
     /// The value behind the trait, for the room that has made it.
     fn as_any(self: Arc<Self>) -> Option<Arc<dyn Any + Send + Sync>> {

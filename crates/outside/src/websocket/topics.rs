@@ -15,7 +15,7 @@ use super::delivery::Delivery;
 use super::message::Message;
 use super::reader::TopicReader;
 use super::shared::{Bus, FlushQueue, Joining, Published, Room, TopicInterest, Topics, WebSocketBounds};
-use crate::metrics::Cells;
+use crate::metrics::{BusCells, Cells};
 
 /// Whether there is room for a message that waits to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +89,23 @@ impl Topics {
         let _ = self.published.set(cells);
     }
 
+    /// Has messages between processes counted.
+    pub(crate) fn count_bus_in(&self, cells: BusCells) {
+        let _ = self.bus_cells.set(cells);
+    }
+
+    /// Counts a message between processes, if any are counted.
+    pub(crate) fn count_bus(&self, count: impl FnOnce(&BusCells)) {
+        if let Some(cells) = self.bus_cells.get() {
+            count(cells);
+        }
+    }
+
+    /// Whether messages between processes are counted.
+    pub(crate) fn counts_bus(&self) -> bool {
+        self.bus_cells.get().is_some()
+    }
+
     /// Sends a message to all subscribers of a topic.
     pub fn publish(&self, topic: &str, message: &Message) {
         if let Some(published) = self.published.get() {
@@ -109,6 +126,7 @@ impl Topics {
 
     /// Sends a numbered message to the subscribers in this process: for a [`Bus`].
     pub fn deliver(&self, delivery: &Delivery<'_>) {
+        self.count_bus(BusCells::count_received);
         let (mut frame, mut numbered) = (None, None);
         for room in &*self.rooms.read().unwrap_or_else(PoisonError::into_inner) {
             if room.has(delivery.topic) {
@@ -124,6 +142,7 @@ impl Topics {
 
     /// Messages of a topic, or of all topics, were lost: tells the subscribers. For a [`Bus`].
     pub fn deliver_gap(&self, topic: Option<&str>) {
+        self.count_bus(BusCells::count_gap);
         for room in &*self.rooms.read().unwrap_or_else(PoisonError::into_inner) {
             room.put(Published::Gap(topic.map(Into::into)));
         }

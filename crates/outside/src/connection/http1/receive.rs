@@ -188,6 +188,7 @@ impl Connection {
             && self.received < self.dispatcher.service.config.max_socket_reuse
             && !self.dispatcher.service.is_ending();
         let began = self.dispatcher.service.is_timed.then(Instant::now);
+        self.dispatcher.service.note_active(&self.dispatcher.control, &request);
         if framing.body != BodyLength::Known(0) {
             let intake = self.intake(&request, &framing);
             let read = match intake.in_pieces {

@@ -78,6 +78,9 @@ impl Http2 {
             None => self.dispatcher.route(&mut exchange),
         };
         let is_simple = content.is_none() && awaited.is_none();
+        if let Some(request) = &exchange.request {
+            self.dispatcher.service.note_active(&self.dispatcher.control, request);
+        }
         match &exchange.work {
             // The most frequent case takes the shortest way.
             Work::Call(function)

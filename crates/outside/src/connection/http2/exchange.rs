@@ -94,6 +94,9 @@ impl StreamExchange {
     ) -> Self {
         let head = heads.hold(accepted.exchange.request.as_ref());
         let (number, control) = service.registry.add();
+        if let Some(request) = &accepted.exchange.request {
+            service.note_active(&control, request);
+        }
         let mut dispatcher = Dispatcher::new(Arc::clone(service), control, Arc::clone(&shared.account));
         dispatcher.site = site;
         dispatcher.guard = permit.map(|permit| permit as _);

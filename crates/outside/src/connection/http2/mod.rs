@@ -259,7 +259,7 @@ impl Http2 {
             }
             _ => {}
         }
-        if self.dispatcher.service.is_ending() {
+        if self.dispatcher.service.is_ending() || self.dispatcher.service.meter.is_some() {
             self.dispatcher.control.set_answers(self.calls.count() + self.pending.len());
         }
         if state.has_ended {

@@ -21,7 +21,7 @@ use tokio::task::yield_now;
 use crate::connection::buffer::{ReadBuffer, with_scratch};
 use crate::connection::guard::ConnectionGuard;
 use crate::exchange::{ConnectionControl, Dispatcher, LoopTurn, Occasion, Order, Service, ThreadPermit, Turn};
-use crate::log::Level;
+use crate::log::{Level, shown_target};
 use crate::protocol::websocket::{Close, DeflateTerms, Failure, Receiver};
 use crate::transport::Stream;
 use crate::websocket::{Few, Message, Style, WebSocketConnection};
@@ -218,7 +218,9 @@ impl WebSocketSession {
     }
 
     fn fail(&self, reason: &str) {
-        self.service.log.event(Level::Error, format!("WebSocket {}: {reason}", self.connection.request().target()));
+        self.service
+            .log
+            .event(Level::Error, format!("WebSocket {}: {reason}", shown_target(self.connection.request().target())));
         self.close(1011, "");
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Opening;
 use crate::connection::guard::ConnectionGuard;
 use crate::exchange::{Dispatcher, Exchange, WebSocketOpener, Work};
-use crate::log::Level;
+use crate::log::{Level, shown_target};
 use crate::message::{Request, Response};
 use crate::protocol::websocket::{
     Deflater, Receiver, UPGRADE_REQUIRED_FIELDS, check_opening, choose_subprotocol, negotiate, opening_fields,
@@ -114,7 +114,7 @@ fn complain_of_origin(dispatcher: &Dispatcher, request: &Request) {
     let text = format!(
         "{}: a WebSocket was refused to a page of {origin:?}, which is not the origin of {:?}; \
              origins=[{origin:?}] on the WebSocket allows it",
-        request.target(),
+        shown_target(request.target()),
         request.host(),
     );
     dispatcher.service.log.event(Level::Warning, text);

@@ -17,7 +17,7 @@ pub(crate) use panics::{Panicked, take_panic};
 pub(crate) use token::{DEBUG_PATH, make_token};
 
 use crate::error::{Error, capture_backtraces};
-use crate::message::{Request, Response, is_loopback, normalised_origin};
+use crate::message::{Request, Response, is_loopback, normalised_origin, shown_target};
 
 /// Fields that a proxy adds.
 const FORWARDED: [&str; 4] = ["Forwarded", "X-Forwarded-For", "X-Real-IP", "Via"];
@@ -102,7 +102,7 @@ fn html(request: &Request, chain: &[String], backtrace: &str) -> String {
     body.push_str(&format!(
         "<h2>The request</h2><p><code>{} {}</code></p><table>",
         escape(request.method()),
-        escape(request.target())
+        escape(&shown_target(request.target()))
     ));
     for (name, value) in request.headers().iter() {
         let shown = if is_secret(name) {
