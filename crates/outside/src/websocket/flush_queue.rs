@@ -3,6 +3,7 @@
 //! The loop is woken once for all of them. Waking it from outside costs a system call each time; the leader returns to
 //! the loop between two turns anyway, so frames that it queues itself do not wake the loop.
 
+use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, PoisonError};
 
 use super::leading::{LEADS_NO_LOOP, LoopPosition, position, set_position};
@@ -48,6 +49,7 @@ impl FlushQueue {
         }
         let is_first = list.connections.is_empty();
         list.connections.push(connection);
+        self.has_news.store(true, Ordering::Release);
         let calls = is_first && !self.will_return(&list);
         drop(list);
         if calls {
@@ -60,6 +62,7 @@ impl FlushQueue {
         let mut list = self.lock();
         if self.will_return(&list) {
             list.is_called = true;
+            self.has_news.store(true, Ordering::Release);
             return;
         }
         drop(list);
@@ -68,6 +71,10 @@ impl FlushQueue {
 
     /// Flushes the connections that wait; called inside the loop.
     pub(crate) fn flush(&self) {
+        // A thread that puts something there, and that the loop does not know of, wakes the loop afterwards.
+        if !self.has_news.load(Ordering::Acquire) {
+            return;
+        }
         let mut list = self.lock();
         let mut is_called = std::mem::take(&mut list.is_called);
         let mut connections = std::mem::take(&mut list.connections);
@@ -75,6 +82,7 @@ impl FlushQueue {
             list.connections = connections.split_off(SOME);
             is_called = true;
         }
+        self.has_news.store(!list.connections.is_empty(), Ordering::Release);
         drop(list);
         if is_called {
             self.woken.notify_one();
