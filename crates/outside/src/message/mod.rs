@@ -37,6 +37,7 @@ mod request_extras;
 mod request_ids;
 mod response;
 mod security_headers;
+mod spare_fields;
 mod spooled;
 mod state;
 mod status;
