@@ -21,6 +21,7 @@ use crate::message::request_values::{multi_dict, pair, set_first, text, values};
 #[pyclass(module = "outside", name = "Request", subclass, frozen, dict, weakref)]
 pub(crate) struct Request {
     inner: OnceLock<Arc<outside::Request>>,
+    server: PyOnceLock<Py<PyAny>>,
     cache: PyOnceLock<Box<RequestCache>>,
 }
 
@@ -40,7 +41,7 @@ struct RequestCache {
 
 impl Request {
     pub(crate) fn view(inner: Arc<outside::Request>) -> Self {
-        Self { inner: OnceLock::from(inner), cache: PyOnceLock::new() }
+        Self { inner: OnceLock::from(inner), server: PyOnceLock::new(), cache: PyOnceLock::new() }
     }
 
     /// The engine's request; an empty one if a subclass never called `super().__init__()`.
@@ -108,7 +109,7 @@ impl Request {
     )]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
         // Arguments are checked in `__init__`, which a subclass may replace.
-        Self { inner: OnceLock::new(), cache: PyOnceLock::new() }
+        Self { inner: OnceLock::new(), server: PyOnceLock::new(), cache: PyOnceLock::new() }
     }
 
     fn __init__(
@@ -208,12 +209,12 @@ impl Request {
     /// The server that handles it; `None` if that is not known.
     #[getter]
     fn _server(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.cache.get(py)?.layer.server.get(py).map(|server| server.clone_ref(py))
+        self.server.get(py).map(|server| server.clone_ref(py))
     }
 
     /// Notes the server, once.
     fn _begin(&self, py: Python<'_>, server: Py<PyAny>) {
-        self.cache(py).layer.server.get_or_init(py, || server);
+        self.server.get_or_init(py, || server);
     }
 
     /// The session, if it was looked at.
