@@ -196,11 +196,11 @@ class _Server:
                 if kind == "apply":  # with parameters of the path
                     by_place, by_name = request
                     what, request = partial(what, *by_place, **(by_name or {})), None
-                context = None
                 if kind == "resume":  # in the context of the functions that were called before the content came
                     arguments, context = request
-                    what, request = partial(what, *arguments), None
-                task = self._start_in(context, self._answer(ticket, call, what, request))
+                    task = self._start_in(context, self._answer(ticket, call, partial(what, *arguments), None))
+                else:
+                    task = self._start(self._answer(ticket, call, what, request))
                 if not task.done():
                     self._tasks[ticket] = task
                 continue
@@ -236,7 +236,7 @@ class _Server:
         return context.run(self._start, coroutine)
 
     async def _answer(self, ticket: int, call: Any, function: Any, request: Any) -> None:
-        LOGGED.set(call.request)
+        LOGGED.set(call.request if request is None else request)
         try:
             value = await (function() if request is None else function(request))
         except asyncio.CancelledError:
