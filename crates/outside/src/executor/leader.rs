@@ -295,7 +295,7 @@ impl<C: Command> Executor<C> {
             _ => None,
         };
         let before = suspicion.map(|suspicion| (suspicion, busy_time(suspicion)));
-        let called = command.perform(context, &self.log, || {
+        let called = command.perform(context, &self.log, *now, || {
             let (executor, slot) = (Arc::clone(self), Arc::clone(slot));
             move |mut answered: C| {
                 slot.count(&mut answered);
