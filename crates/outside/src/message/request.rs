@@ -211,7 +211,13 @@ impl Request {
 
     /// The method as received; methods are case-sensitive (RFC 9110 section 9.1).
     pub fn method(&self) -> &str {
-        self.ascii(self.method)
+        // Of nearly all requests; the check of a text costs as much as all of these.
+        match self.text(self.method) {
+            b"GET" => "GET",
+            b"POST" => "POST",
+            b"HEAD" => "HEAD",
+            _ => self.ascii(self.method),
+        }
     }
 
     /// The whole request line as received.
@@ -252,10 +258,13 @@ impl Request {
 
     /// The path for routing: the url in which an encoded slash is still `%2F`.
     pub(crate) fn route(&self) -> &str {
-        match &self.route {
-            Some(route) => route,
-            None => self.url(),
-        }
+        self.paths().0
+    }
+
+    /// The path for routing, and the url.
+    pub(crate) fn paths(&self) -> (&str, &str) {
+        let url = self.url();
+        (self.route.as_deref().unwrap_or(url), url)
     }
 
     /// The value of a parameter of the path, if the matching route has one of this name.

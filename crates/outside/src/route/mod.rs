@@ -116,8 +116,7 @@ impl Routes {
 
     /// The route for a request: the longest one of exactly its host, else of the nearest name above that has one, else
     /// of all hosts.
-    pub(crate) fn find(&self, request: &Request) -> Option<&Route> {
-        let path = request.route();
+    fn find(&self, request: &Request, path: &str) -> Option<&Route> {
         if self.hosts.is_empty() && self.below.is_empty() {
             return self.common.find(path);
         }
@@ -139,12 +138,15 @@ impl Routes {
 impl Paths {
     /// The longest route that is this path or a folder above it.
     fn find(&self, path: &str) -> Option<&Route> {
+        if self.0.is_empty() {
+            return None;
+        }
         let mut rest = key(path);
         loop {
             if let Some(route) = self.0.get(rest) {
                 return Some(route);
             }
-            match rest.rfind('/') {
+            match memchr::memrchr(b'/', rest.as_bytes()) {
                 Some(at) => rest = &rest[..at],
                 None if rest.is_empty() => return None,
                 None => rest = "",
@@ -187,7 +189,8 @@ mod tests {
     }
 
     fn found<'r>(routes: &'r Routes, host: &str, target: &str) -> Option<&'r str> {
-        routes.find(&request(host, target)).map(|route| route.name.as_str())
+        let request = request(host, target);
+        routes.find(&request, request.route()).map(|route| route.name.as_str())
     }
 
     #[test]
