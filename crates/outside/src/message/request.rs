@@ -19,7 +19,7 @@ use super::parameter::{Parameter, Parameters};
 use super::query::parse_query;
 use super::spooled::{ContentSource, Spooled};
 use super::state::RequestState;
-use super::target::{octets, resolve, resolve_as_received};
+use super::target::{octets, query_mark, resolve, resolve_as_received};
 use super::version::Version;
 use crate::error::{Error, Refusal};
 
@@ -182,7 +182,7 @@ impl Request {
     /// applications alone may get leaves a fault.
     pub(crate) fn set_path(&mut self, whole: Span) -> Result<(), Refusal> {
         let bytes = &self.headers.text()[whole.start as usize..whole.end as usize];
-        let at = memchr::memchr(b'?', bytes).unwrap_or(bytes.len());
+        let at = query_mark(bytes).unwrap_or(bytes.len());
         let (resolved, fault) = match resolve(&bytes[..at]) {
             Ok(resolved) => (resolved, None),
             Err(refusal) => (Some(resolve_as_received(&bytes[..at])?), Some(refusal.reason)),
@@ -259,6 +259,12 @@ impl Request {
     /// The path for routing: the url in which an encoded slash is still `%2F`.
     pub(crate) fn route(&self) -> &str {
         self.paths().0
+    }
+
+    /// The path for routing as bytes, which need not be checked for UTF-8 once more.
+    pub(crate) fn route_bytes(&self) -> &[u8] {
+        let url = || self.url.as_deref().map_or_else(|| self.text(self.path), str::as_bytes);
+        self.route.as_deref().map_or_else(url, str::as_bytes)
     }
 
     /// The path for routing, and the url.

@@ -40,10 +40,19 @@ pub(crate) fn resolve_as_received(path: &[u8]) -> Result<Resolved, Refusal> {
     }
 }
 
+/// Bytes of most targets at most: for so few a search that is made for megabytes costs more than a loop.
+const USUAL: usize = 64;
+
+/// The position of the query's mark.
+pub(super) fn query_mark(target: &[u8]) -> Option<usize> {
+    match target.len() > USUAL {
+        true => memchr::memchr(b'?', target),
+        false => target.iter().position(|&byte| byte == b'?'),
+    }
+}
+
 /// Whether there is an escape, and a segment that begins with a dot.
 fn look(path: &[u8]) -> (bool, bool) {
-    /// Bytes of most paths at most: for so few a search that is made for megabytes costs more than this loop.
-    const USUAL: usize = 64;
     if path.len() > USUAL {
         return (memchr::memchr(b'%', path).is_some(), memchr::memmem::find(path, b"/.").is_some());
     }

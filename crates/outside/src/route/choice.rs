@@ -70,11 +70,13 @@ impl Routes {
 
     /// The handler for this request.
     pub(crate) fn choose(&self, request: &Request) -> RouteChoice<'_> {
-        let (route, url) = request.paths();
-        let plain = self.find(request, route);
+        let plain = self.find(request);
         match &self.patterns {
             None => plain.map_or(RouteChoice::NoRoute, RouteChoice::Plain),
-            Some(tree) => choose_of_both(tree, plain, WantedPath { route, url }, request.method()),
+            Some(tree) => {
+                let (route, url) = request.paths();
+                choose_of_both(tree, plain, WantedPath { route, url }, request.method())
+            }
         }
     }
 
