@@ -106,6 +106,7 @@ class _Server:
     def __init__(self, loop: asyncio.AbstractEventLoop, source: Any) -> None:
         self._loop = loop
         self._source = source
+        self._release: Callable[[], None] = _outside._release_wakes
         self._start: Callable[..., asyncio.Task[None]] = partial(asyncio.Task, loop=loop, **_EAGER)
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._streams: dict[int, _Stream] = {}
@@ -183,7 +184,7 @@ class _Server:
         try:
             self._work_off(self._source.take())
         finally:
-            _outside._release_wakes()
+            self._release()
 
     def _work_off(self, batch: list[Any]) -> None:
         for work in batch:
