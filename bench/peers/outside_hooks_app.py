@@ -1,5 +1,9 @@
-"""The hello with hooks: `outside_hooks_app.py PORT`. One function before each request and one after it, which do nothing."""
+"""The hello with hooks: `outside_hooks_app.py PORT`. One function before each request and one after it, which do nothing.
 
+`BENCH_INLINE`: see `outside_app.py`.
+"""
+
+import os
 import sys
 
 from outside import OutsideHTTP, Response
@@ -20,7 +24,7 @@ def after(request, response):
     return response
 
 
-@server.get("/hello")
+@server.get("/hello", blocking=False if "BENCH_INLINE" in os.environ else None)
 def hello(request):
     return Response(200, TEXT, "Hello, World!")
 

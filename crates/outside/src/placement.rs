@@ -93,9 +93,9 @@ impl Placement {
     }
 
     /// Counts the time from a complete head to the call that begins now, if anything is counted.
-    pub(crate) fn count_wait(&self, since: Option<Instant>) {
+    pub(crate) fn count_wait(&self, since: Option<Instant>, now: Instant) {
         if let (Some(counted), Some(since)) = (self.counted.get(), since) {
-            count_handler(&counted.waited, since.elapsed());
+            count_handler(&counted.waited, now.saturating_duration_since(since));
         }
     }
 

@@ -15,7 +15,7 @@ from .._outside import Request, Response
 from . import loop as _loop
 from .current import CURRENT
 from .early import ContentWanted, looks_at_content
-from .extra import add_to
+from .extra import Added, add_to
 from .signature import ErrorHandler
 
 _Steps = Generator[Any, Any, Response]
@@ -337,7 +337,8 @@ def _finished(scope: Scope, request: Request, response: Response) -> Response:
     try:
         for finisher in scope.finishers():
             finisher(request, response)
-        add_to(request, response)
+        if Added.is_any:
+            add_to(request, response)
     except Exception as error:
         _outside._log_failure(request, "the answer could not be finished", error)
         return _outside._error_page(request, 500, None)

@@ -5,14 +5,22 @@ from .._outside import Request, Response
 _NAME = "_answer_fields"
 
 
+class Added:
+    """Whether any request of this process has got such fields: until then answers need not be asked for theirs."""
+
+    is_any = False
+
+
 def add_header(request: Request, name: str, value: str) -> None:
     """Gives the answer to this request a field, unless the answer has it."""
+    Added.is_any = True
     request.__dict__.setdefault(_NAME, {})[name] = value
 
 
 def add_headers(request: Request, fields: dict[str, str]) -> None:
     """The same for several fields."""
     if fields:
+        Added.is_any = True
         request.__dict__.setdefault(_NAME, {}).update(fields)
 
 

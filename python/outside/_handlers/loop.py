@@ -106,6 +106,7 @@ class _Server:
     def __init__(self, loop: asyncio.AbstractEventLoop, source: Any) -> None:
         self._loop = loop
         self._source = source
+        self._release: Callable[[], None] = _outside._release_wakes
         self._start: Callable[..., asyncio.Task[None]] = partial(asyncio.Task, loop=loop, **_EAGER)
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._streams: dict[int, _Stream] = {}
@@ -183,7 +184,7 @@ class _Server:
         try:
             self._work_off(self._source.take())
         finally:
-            _outside._release_wakes()
+            self._release()
 
     def _work_off(self, batch: list[Any]) -> None:
         for work in batch:
@@ -196,11 +197,11 @@ class _Server:
                 if kind == "apply":  # with parameters of the path
                     by_place, by_name = request
                     what, request = partial(what, *by_place, **(by_name or {})), None
-                context = None
                 if kind == "resume":  # in the context of the functions that were called before the content came
                     arguments, context = request
-                    what, request = partial(what, *arguments), None
-                task = self._start_in(context, self._answer(ticket, call, what, request))
+                    task = self._start_in(context, self._answer(ticket, call, partial(what, *arguments), None))
+                else:
+                    task = self._start(self._answer(ticket, call, what, request))
                 if not task.done():
                     self._tasks[ticket] = task
                 continue
@@ -236,7 +237,7 @@ class _Server:
         return context.run(self._start, coroutine)
 
     async def _answer(self, ticket: int, call: Any, function: Any, request: Any) -> None:
-        LOGGED.set(call.request)
+        LOGGED.set(call.request if request is None else request)
         try:
             value = await (function() if request is None else function(request))
         except asyncio.CancelledError:

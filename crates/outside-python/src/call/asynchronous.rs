@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use outside::handler::{AsyncHandler, Reply, ResponseSizes, Ticket};
 use outside::{Error, Response};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyList;
@@ -38,21 +39,23 @@ impl Coroutine {
         request: &Bound<'_, Request>,
         early: Option<(Arc<RequestContext>, usize)>,
     ) -> PyResult<()> {
-        let function = self.function.bind(request.py());
+        let py = request.py();
+        let function = self.function.bind(py);
         match &self.plan {
             plan if call.get().is_around => {
                 static CALL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-                let py = request.py();
                 let around_it = CALL.import(py, "outside._handlers.around", "call_async")?;
                 let (known, done) = early.unzip();
                 let arguments = around(None, function, plan.as_ref(), request, done, &self.shared)?;
                 match known {
-                    None => list.append(("apply", ticket, around_it, (arguments, py.None()), call)),
+                    None => list.append((intern!(py, "apply"), ticket, around_it, (arguments, py.None()), call)),
                     Some(known) => list.append(("resume", ticket, around_it, (arguments, known.enterable(py)?), call)),
                 }
             }
-            Some(plan) if !plan.is_plain() => list.append(("apply", ticket, function, plan.arguments(request)?, call)),
-            _ => list.append(("call", ticket, function, request, call)),
+            Some(plan) if !plan.is_plain() => {
+                list.append((intern!(py, "apply"), ticket, function, plan.arguments(request)?, call))
+            }
+            _ => list.append((intern!(py, "call"), ticket, function, request, call)),
         }
     }
 }

@@ -36,6 +36,10 @@ pub(crate) struct Attachment {
     pub(crate) is_around: bool,
 }
 
+/// In place of an [`Attachment`] where no hook asks for the objects: the functions around the handler have been called, and
+/// the answer is as they left it.
+pub(crate) struct Finished;
+
 /// The object and the context of one request.
 pub(crate) struct RequestContext {
     request: Py<Request>,

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use outside::Error;
+use outside::message::Body;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyTuple;
 
-use crate::call::context::{RequestContext, context_here};
+use crate::call::context::{Finished, RequestContext, context_here};
 use crate::call::plan::Plan;
 use crate::call::shared::Shared;
 use crate::forked::leave_if_forked;
@@ -45,11 +46,14 @@ impl<'py> HandlerCall<'_, 'py> {
                 Some(function) => located(function, error),
                 None => error,
             })?;
-            if let Returned::Response(response) = &mut outcome
-                && (self.shared.hooked.load(Ordering::Relaxed)
-                    || matches!(response.body(), outside::message::Body::Stream(_)))
-            {
-                self.travels()?.accompany(response, value.cast::<Response>().ok(), is_around);
+            if let Returned::Response(response) = &mut outcome {
+                let is_hooked = self.shared.hooked.load(Ordering::Relaxed);
+                let is_whole = matches!(response.body(), Body::Bytes(_) | Body::Empty);
+                if is_hooked && is_around && is_whole && !self.shared.calls_back.load(Ordering::Relaxed) {
+                    *response.attachment_mut() = Some(Box::new(Finished));
+                } else if is_hooked || matches!(response.body(), Body::Stream(_)) {
+                    self.travels()?.accompany(response, value.cast::<Response>().ok(), is_around);
+                }
             }
             Ok(outcome)
         });

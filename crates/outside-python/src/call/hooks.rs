@@ -8,7 +8,7 @@ use outside::site::Hooks;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use crate::call::context::{Attachment, RequestContext};
+use crate::call::context::{Attachment, Finished, RequestContext};
 use crate::call::shared::Shared;
 use crate::logging::log_exception;
 use crate::message::convert::{head_of, response_of, shown};
@@ -36,6 +36,7 @@ pub(crate) fn install(engine: &outside::OutsideHttp, shared: &Arc<Shared>, py: P
     let finishes = shared.finishes.load(Ordering::Relaxed);
     let hooked = pre_send.is_some() || post_callback.is_some() || has_after || finishes;
     shared.hooked.store(hooked, Ordering::Relaxed);
+    shared.calls_back.store(pre_send.is_some() || post_callback.is_some(), Ordering::Relaxed);
     let hooks = PythonHooks { pre_send, post_callback, has_after, finishes, shared: Arc::clone(shared) };
     let hooks = hooked.then(|| Arc::new(hooks) as Arc<dyn Hooks>);
     // A thread that changes the site may hold its lock and wait for Python's.
@@ -69,8 +70,10 @@ impl PythonHooks {
         request: Option<&Arc<outside::Request>>,
         response: &mut outside::Response,
     ) -> PyResult<(Option<Arc<RequestContext>>, Py<Response>, bool)> {
-        let attached = response.attachment_mut().take().and_then(|attached| attached.downcast::<Attachment>().ok());
-        let is_around = attached.as_ref().is_some_and(|attached| attached.is_around);
+        let attached = response.attachment_mut().take();
+        let is_finished = attached.as_ref().is_some_and(|attached| attached.is::<Finished>());
+        let attached = attached.and_then(|attached| attached.downcast::<Attachment>().ok());
+        let is_around = is_finished || attached.as_ref().is_some_and(|attached| attached.is_around);
         let (known, answer) = attached.map_or((None, None), |attached| (attached.context, attached.response));
         let context = match (known, request) {
             (Some(known), _) => Some(known),
@@ -105,7 +108,12 @@ impl Hooks for PythonHooks {
         request: Option<&Arc<outside::Request>>,
         response: &mut outside::Response,
     ) -> Result<(), Error> {
-        let attached = response.attachment_mut().as_ref().and_then(|attached| attached.downcast_ref::<Attachment>());
+        let attached = response.attachment_mut().as_ref();
+        if attached.is_some_and(|attached| attached.is::<Finished>()) && self.pre_send.is_none() {
+            // If `post_callback` has been set since then, it makes its objects anew.
+            return Ok(());
+        }
+        let attached = attached.and_then(|attached| attached.downcast_ref::<Attachment>());
         let is_around = attached.is_some_and(|attached| attached.is_around);
         let has_context = attached.is_some_and(|attached| attached.context.is_some());
         // The functions after a handler's own answer were called with it. A file, or a page of the engine, has no session

@@ -21,6 +21,8 @@ pub(crate) struct Shared {
     active: Mutex<Vec<ActiveRequest>>,
     /// Whether there are hooks, so that answers must remember their Python objects.
     pub(crate) hooked: AtomicBool,
+    /// Whether one of them is called with the objects behind an answer: `pre_send`, or `post_callback`.
+    pub(crate) calls_back: AtomicBool,
     /// `pre_send` and `post_callback` while the server runs.
     pub(crate) callbacks: Mutex<Callbacks>,
     /// The scope of the callbacks around the handlers of plain routes; see `outside/_handlers/around.py`.

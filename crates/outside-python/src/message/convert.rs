@@ -12,6 +12,7 @@ use crate::message::answerable::{is_whole, unanswerable};
 use crate::message::cookie::ResponseCookie;
 use crate::message::file_path::FilePath;
 use crate::message::json::encoded;
+use crate::message::known_fields::{add_known, keep};
 use crate::message::media_type::{BYTES, JSON, TEXT, is_model};
 use crate::message::response::{Response, ResponseFields};
 use crate::message::response_headers::ResponseHeaders;
@@ -154,16 +155,22 @@ pub(crate) fn head_of(py: Python<'_>, response: &Response) -> PyResult<(outside:
 }
 
 fn set_header(headers: &mut Headers, name: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
-    let Ok(name) = name.cast::<PyString>() else {
+    let Ok(name_object) = name.cast::<PyString>() else {
         return Err(PyTypeError::new_err(format!("a header name is a str, not {}", kind(name))));
     };
-    let name = name.to_str()?;
+    let text = value.cast::<PyString>().ok();
+    if headers.is_empty() && text.is_some_and(|text| add_known(headers, name_object, text)) {
+        return Ok(());
+    }
+    let name = name_object.to_str()?;
     // A dictionary of the program may have the same name in several spellings: the last one counts.
     if !headers.is_empty() && headers.contains(name) && !name.eq_ignore_ascii_case("Set-Cookie") {
         headers.remove(name);
     }
-    if let Ok(text) = value.cast::<PyString>() {
-        return headers.append(name, text.to_str()?).map_err(value_error);
+    if let Some(text) = text {
+        headers.append(name, text.to_str()?).map_err(value_error)?;
+        keep(headers, name_object, text);
+        return Ok(());
     }
     if let Ok(values) = value.cast::<PyList>() {
         if values.len() > 1 && Headers::stands_once(name) {

@@ -12,6 +12,7 @@ pub(crate) mod json;
 mod json_encoder;
 mod json_fault;
 mod json_number;
+mod known_fields;
 pub(crate) mod media_type;
 pub(crate) mod parameter;
 pub(crate) mod request;

@@ -21,7 +21,8 @@ use crate::message::request_values::{multi_dict, pair, set_first, text, values};
 #[pyclass(module = "outside", name = "Request", subclass, frozen, dict, weakref)]
 pub(crate) struct Request {
     inner: OnceLock<Arc<outside::Request>>,
-    cache: PyOnceLock<Box<RequestCache>>,
+    server: OnceLock<Py<PyAny>>,
+    cache: OnceLock<Box<RequestCache>>,
 }
 
 /// Python objects that have been made for getters of the request.
@@ -34,13 +35,12 @@ struct RequestCache {
     args: PyOnceLock<Py<PyAny>>,
     form: PyOnceLock<(Py<PyAny>, Py<PyAny>)>,
     json: PyOnceLock<Result<Py<PyAny>, NoJson>>,
-    /// Values of the application layer.
     layer: Layer,
 }
 
 impl Request {
     pub(crate) fn view(inner: Arc<outside::Request>) -> Self {
-        Self { inner: OnceLock::from(inner), cache: PyOnceLock::new() }
+        Self { inner: OnceLock::from(inner), server: OnceLock::new(), cache: OnceLock::new() }
     }
 
     /// The engine's request; an empty one if a subclass never called `super().__init__()`.
@@ -48,8 +48,9 @@ impl Request {
         self.inner.get_or_init(|| Arc::new(outside::Request::default()))
     }
 
-    fn cache(&self, py: Python<'_>) -> &RequestCache {
-        self.cache.get_or_init(py, || {
+    fn cache(&self, _: Python<'_>) -> &RequestCache {
+        // No Python runs in here; a `PyOnceLock` would give Python's lock away for that, and take it again.
+        self.cache.get_or_init(|| {
             Box::new(RequestCache {
                 headers: PyOnceLock::new(),
                 cookies: PyOnceLock::new(),
@@ -108,7 +109,7 @@ impl Request {
     )]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
         // Arguments are checked in `__init__`, which a subclass may replace.
-        Self { inner: OnceLock::new(), cache: PyOnceLock::new() }
+        Self { inner: OnceLock::new(), server: OnceLock::new(), cache: OnceLock::new() }
     }
 
     fn __init__(
@@ -208,18 +209,18 @@ impl Request {
     /// The server that handles it; `None` if that is not known.
     #[getter]
     fn _server(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.cache.get(py)?.layer.server.get(py).map(|server| server.clone_ref(py))
+        self.server.get().map(|server| server.clone_ref(py))
     }
 
     /// Notes the server, once.
-    fn _begin(&self, py: Python<'_>, server: Py<PyAny>) {
-        self.cache(py).layer.server.get_or_init(py, || server);
+    fn _begin(&self, server: Py<PyAny>) {
+        self.server.get_or_init(|| server);
     }
 
     /// The session, if it was looked at.
     #[getter]
     fn _session(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.cache.get(py)?.layer.session.get(py).map(|session| session.clone_ref(py))
+        self.cache.get()?.layer.session.get(py).map(|session| session.clone_ref(py))
     }
 
     #[getter]

@@ -18,18 +18,11 @@ pub(crate) struct Layer {
     pub(crate) state: PyOnceLock<Py<PyAny>>,
     pub(crate) authorization: PyOnceLock<Py<PyAny>>,
     pub(crate) session: PyOnceLock<Py<PyAny>>,
-    /// The server that handles the request.
-    pub(crate) server: PyOnceLock<Py<PyAny>>,
 }
 
 impl Default for Layer {
     fn default() -> Self {
-        Self {
-            state: PyOnceLock::new(),
-            authorization: PyOnceLock::new(),
-            session: PyOnceLock::new(),
-            server: PyOnceLock::new(),
-        }
+        Self { state: PyOnceLock::new(), authorization: PyOnceLock::new(), session: PyOnceLock::new() }
     }
 }
 

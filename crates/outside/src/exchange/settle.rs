@@ -3,6 +3,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::state::{Exchange, Work};
 use crate::application::save;
@@ -19,12 +20,13 @@ impl Exchange {
         &mut self,
         site: &Snapshot,
         log: &Log,
+        now: Instant,
         early: impl FnOnce() -> S,
     ) -> Option<Arc<Function>> {
         let mut called = None;
         self.work = match std::mem::replace(&mut self.work, Work::Done) {
             Work::Call(handler) => {
-                handler.placement.count_wait(self.began);
+                handler.placement.count_wait(self.began, now);
                 let answer = self.call(log, |request| {
                     let request = request.ok_or_else(|| Error::new("a handler without a request"))?;
                     if !site.before.is_empty()

@@ -234,9 +234,10 @@ impl Command for Exchange {
         &mut self,
         site: &Snapshot,
         log: &Log,
+        now: Instant,
         early: impl FnOnce() -> S,
     ) -> Option<Arc<Function>> {
-        let called = self.perform(site, log, early)?;
+        let called = self.perform(site, log, now, early)?;
         called.learn(self.held());
         Some(called)
     }

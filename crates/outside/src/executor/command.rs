@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::sync::Instant;
 use crate::budget::Account;
 use crate::log::Log;
 use crate::placement::Placement;
@@ -44,11 +45,13 @@ pub(crate) trait Command: Send + Sized + 'static {
 
     /// Performs the command. Runs user code, so it may block. Returns the function of a route if it was called.
     ///
-    /// `early` makes a function that delivers a command with the answer, or with a part of it, while this one is performed.
+    /// `now` is the time at which it begins. `early` makes a function that delivers a command with the answer, or with a part
+    /// of it, while this one is performed.
     fn perform<S: Fn(Self) + Send + 'static>(
         &mut self,
         context: &Self::Context,
         log: &Log,
+        now: Instant,
         early: impl FnOnce() -> S,
     ) -> Option<Arc<Self::Function>>;
 

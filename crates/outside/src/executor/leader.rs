@@ -83,22 +83,28 @@ impl<C: Command> Executor<C> {
 
     /// Drives the event loop until there are jobs, or the executor stops.
     ///
-    /// The future below is polled at first and each time it is woken. In the first poll it delivers the outbox and
-    /// wakes itself without looking at the queue: tokio then polls other tasks, sockets and timers once before the next
-    /// poll. Without that pass a queue that never empties would keep the loop from all of them, because each turn would
-    /// end in its first poll. While another thread enters the host, jobs stay in the queue: this thread would only wait
-    /// behind it for the one lock of the language, and the loop would stand still (`end_entry` wakes the root).
+    /// The future below is polled at first and each time it is woken. In the first poll it delivers the outbox and takes
+    /// no jobs: tokio polls other tasks, sockets and timers once before the next poll. Without that pass a queue that
+    /// never empties would keep the loop from all of them, because each turn would end in its first poll. Only if there
+    /// is something left to do does it wake itself for the next poll: otherwise the loop would ask the network for
+    /// nothing, and then once more to wait. While another thread enters the host, jobs stay in the queue: this thread
+    /// would only wait behind it for the one lock of the language, and the loop would stand still (`end_entry` wakes
+    /// the root).
     fn run_loop(&self) -> LoopExit {
         let mut passed = false;
         let mut stopping = false;
         self.runtime.block_on(std::future::poll_fn(|context| {
-            self.register_root(context);
-            self.deliver();
             if !passed {
                 passed = true;
-                context.waker().wake_by_ref();
+                self.register_root(context);
+                self.deliver();
+                // Jobs that other threads add from now on wake the root.
+                if self.is_stopping() || !lock(&self.queue).is_empty() {
+                    context.waker().wake_by_ref();
+                }
                 return Poll::Pending;
             }
+            self.deliver();
             if self.is_stopping() && lock(&self.queue).is_empty() {
                 if stopping {
                     return Poll::Ready(LoopExit::Stop);
@@ -120,7 +126,7 @@ impl<C: Command> Executor<C> {
     /// Called before the look at queue and outbox. A connection or a late thread that adds a job or an answer after
     /// that look finds the waker of this turn and wakes it; the look sees all that were added before it. In the other
     /// order, an answer that is added between look and registration would wake the future of a leader that is gone, and
-    /// would lie there until the next event. The waker of a new leader is another one, so it is compared each time.
+    /// would lie there until the next event. The waker of a new leader is another one, so it is compared in each turn.
     fn register_root(&self, context: &Context<'_>) {
         let mut root = lock(&self.root);
         if !root.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
@@ -295,7 +301,7 @@ impl<C: Command> Executor<C> {
             _ => None,
         };
         let before = suspicion.map(|suspicion| (suspicion, busy_time(suspicion)));
-        let called = command.perform(context, &self.log, || {
+        let called = command.perform(context, &self.log, *now, || {
             let (executor, slot) = (Arc::clone(self), Arc::clone(slot));
             move |mut answered: C| {
                 slot.count(&mut answered);

@@ -7,6 +7,7 @@
 use std::fmt;
 
 use super::name::{KnownHeader, is_token, is_value, stands_once};
+use super::spare_fields;
 use crate::error::Error;
 
 /// An ordered list of header fields.
@@ -132,6 +133,20 @@ impl Headers {
         Ok(())
     }
 
+    /// Adds the fields of another list at the end. They were checked when they came into that list.
+    ///
+    /// # Errors
+    /// The list would become larger than a head may be.
+    pub fn append_all(&mut self, other: &Self) -> Result<(), Error> {
+        if self.text.len() + other.text.len() >= MAX_TEXT {
+            return Err(Error::new("the fields of a header section are too many"));
+        }
+        for field in &other.fields {
+            self.push_known(field.known, other.name_of(field), other.value_of(field));
+        }
+        Ok(())
+    }
+
     /// Sets a field: removes all fields of this name and adds the new value at the end.
     ///
     /// # Errors
@@ -177,12 +192,11 @@ impl Headers {
         let start = self.text.len();
         let length = name.len() + value.len() + 4;
         if self.fields.capacity() == 0 {
-            // Allocating once is quicker than growing.
-            self.text = Vec::with_capacity(length.max(USUAL_TEXT));
-            self.fields = Vec::with_capacity(USUAL_FIELDS);
-        } else {
-            self.text.reserve(length);
+            // Allocating once is quicker than growing, and memory that was used before is quicker still.
+            let allocated = || (Vec::with_capacity(length.max(USUAL_TEXT)), Vec::with_capacity(USUAL_FIELDS));
+            (self.text, self.fields) = spare_fields::take().unwrap_or_else(allocated);
         }
+        self.text.reserve(length);
         self.text.extend_from_slice(name);
         self.text.extend_from_slice(b": ");
         let value_start = self.text.len();
@@ -218,6 +232,11 @@ impl Headers {
     /// Text and fields for a decoder to fill; the offsets of fields must lie within the text, and names must be ASCII.
     pub(crate) fn raw_parts(&mut self) -> (&mut Vec<u8>, &mut Vec<Field>) {
         (&mut self.text, &mut self.fields)
+    }
+
+    /// Gives the memory to the next answers of this thread.
+    pub(crate) fn give_back(self) {
+        spare_fields::keep(self.text, self.fields);
     }
 
     /// Removes everything and keeps the memory.
@@ -271,6 +290,18 @@ mod tests {
         headers.set("a", "4").unwrap();
         assert_eq!(headers.wire(), b"b: 2\r\na: 4\r\n");
         assert!(!headers.remove("c"));
+    }
+
+    #[test]
+    fn fields_of_another_list() {
+        let mut headers = Headers::new();
+        headers.append("A", "1").unwrap();
+        let mut other = Headers::new();
+        other.append("content-TYPE", "text/plain").unwrap();
+        headers.append_all(&other).unwrap();
+        headers.append_all(&Headers::new()).unwrap();
+        assert_eq!(headers.wire(), b"A: 1\r\ncontent-TYPE: text/plain\r\n");
+        assert_eq!(headers.known(KnownHeader::ContentType), Some(&b"text/plain"[..]));
     }
 
     #[test]

@@ -38,6 +38,7 @@ mod request_ids;
 mod response;
 mod secrets;
 mod security_headers;
+mod spare_fields;
 mod spooled;
 mod state;
 mod status;

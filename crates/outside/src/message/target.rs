@@ -21,8 +21,7 @@ pub(crate) struct Resolved {
 /// Dot segments are removed by RFC 3986 section 5.2.4, after decoding, so that `%2e%2e` is one too. A malformed escape
 /// and an encoded NUL are refused.
 pub(crate) fn resolve(path: &[u8]) -> Result<Option<Resolved>, Refusal> {
-    let encoded = memchr::memchr(b'%', path).is_some();
-    let dotted = memchr::memmem::find(path, b"/.").is_some();
+    let (encoded, dotted) = look(path);
     if !encoded && !dotted {
         return Ok(None);
     }
@@ -39,6 +38,31 @@ pub(crate) fn resolve_as_received(path: &[u8]) -> Result<Resolved, Refusal> {
         Some(_) => Err(NUL),
         None => resolved(path, false),
     }
+}
+
+/// Bytes of most targets at most: for so few a search that is made for megabytes costs more than a loop.
+const USUAL: usize = 64;
+
+/// The position of the query's mark.
+pub(super) fn query_mark(target: &[u8]) -> Option<usize> {
+    match target.len() > USUAL {
+        true => memchr::memchr(b'?', target),
+        false => target.iter().position(|&byte| byte == b'?'),
+    }
+}
+
+/// Whether there is an escape, and a segment that begins with a dot.
+fn look(path: &[u8]) -> (bool, bool) {
+    if path.len() > USUAL {
+        return (memchr::memchr(b'%', path).is_some(), memchr::memmem::find(path, b"/.").is_some());
+    }
+    let (mut encoded, mut dotted, mut before) = (false, false, 0);
+    for &byte in path {
+        encoded |= byte == b'%';
+        dotted |= byte == b'.' && before == b'/';
+        before = byte;
+    }
+    (encoded, dotted)
 }
 
 fn resolved(path: &[u8], is_strict: bool) -> Result<Resolved, Refusal> {

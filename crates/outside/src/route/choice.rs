@@ -73,7 +73,10 @@ impl Routes {
         let plain = self.find(request);
         match &self.patterns {
             None => plain.map_or(RouteChoice::NoRoute, RouteChoice::Plain),
-            Some(tree) => choose_of_both(tree, plain, request),
+            Some(tree) => {
+                let (route, url) = request.paths();
+                choose_of_both(tree, plain, WantedPath { route, url }, request.method())
+            }
         }
     }
 
@@ -116,9 +119,13 @@ impl Routes {
     }
 }
 
-fn choose_of_both<'r>(tree: &'r Tree<Handler>, plain: Option<&'r Route>, request: &Request) -> RouteChoice<'r> {
-    let path = WantedPath { route: request.route(), url: request.url() };
-    let found = tree.find(path, request.method());
+fn choose_of_both<'r>(
+    tree: &'r Tree<Handler>,
+    plain: Option<&'r Route>,
+    path: WantedPath<'_>,
+    method: &str,
+) -> RouteChoice<'r> {
+    let found = tree.find(path, method);
     let literal_length = match &found {
         Found::Nothing => return plain.map_or(RouteChoice::NoRoute, RouteChoice::Plain),
         Found::Route(entry, _) | Found::Methods(_, entry) => entry.literal_length,

@@ -51,7 +51,7 @@ pub(crate) struct Routes {
 
 /// Routes by path, in order: for the few routes that most servers have, comparing is quicker than hashing.
 #[derive(Clone, Debug, Default)]
-struct Paths(BTreeMap<Box<str>, Route>);
+struct Paths(BTreeMap<Box<[u8]>, Route>);
 
 /// One route.
 #[derive(Clone, Debug)]
@@ -93,14 +93,14 @@ impl Routes {
         let is_of_host = host.is_some_and(|host| !matches!(host.0, HostKind::Any));
         let name = name(host, path);
         let number = route_number(&name);
-        paths.0.insert(key.into(), Route { name, length: key.len(), is_of_host, number, handler });
+        paths.0.insert(key.as_bytes().into(), Route { name, length: key.len(), is_of_host, number, handler });
         Ok(())
     }
 
     /// Removes a route; the error names the routes that exist.
     pub(crate) fn remove(&mut self, host: Option<&HostPattern>, path: &str) -> Result<(), Error> {
         let removed = match host.map(|host| &host.0) {
-            None | Some(HostKind::Any) => self.common.0.remove(key(path)),
+            None | Some(HostKind::Any) => self.common.0.remove(key(path).as_bytes()),
             Some(HostKind::Exact(name)) => take(&mut self.hosts, name, path),
             Some(HostKind::Below(name)) => take(&mut self.below, name, path),
         };
@@ -116,8 +116,8 @@ impl Routes {
 
     /// The route for a request: the longest one of exactly its host, else of the nearest name above that has one, else
     /// of all hosts.
-    pub(crate) fn find(&self, request: &Request) -> Option<&Route> {
-        let path = request.route();
+    fn find(&self, request: &Request) -> Option<&Route> {
+        let path = request.route_bytes();
         if self.hosts.is_empty() && self.below.is_empty() {
             return self.common.find(path);
         }
@@ -138,16 +138,19 @@ impl Routes {
 
 impl Paths {
     /// The longest route that is this path or a folder above it.
-    fn find(&self, path: &str) -> Option<&Route> {
-        let mut rest = key(path);
+    fn find(&self, path: &[u8]) -> Option<&Route> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let mut rest = path.strip_suffix(b"/").unwrap_or(path);
         loop {
             if let Some(route) = self.0.get(rest) {
                 return Some(route);
             }
-            match rest.rfind('/') {
+            match memchr::memrchr(b'/', rest) {
                 Some(at) => rest = &rest[..at],
                 None if rest.is_empty() => return None,
-                None => rest = "",
+                None => rest = b"",
             }
         }
     }
@@ -156,7 +159,7 @@ impl Paths {
 /// Removes a route of a host. A host without routes is removed as well.
 fn take(hosts: &mut HashMap<Box<str>, Paths>, host: &str, path: &str) -> Option<Route> {
     let paths = hosts.get_mut(host)?;
-    let removed = paths.0.remove(key(path));
+    let removed = paths.0.remove(key(path).as_bytes());
     if paths.0.is_empty() {
         hosts.remove(host);
     }
@@ -208,7 +211,7 @@ mod tests {
         ] {
             assert_eq!(super::tests::found(&routes, "a", path), found, "{path}");
         }
-        assert!(routes.common.find("*").is_none());
+        assert!(routes.common.find(b"*").is_none());
         routes.set(None, "/", Handler::Redirect("/".into())).unwrap();
         assert_eq!(found(&routes, "a", "/nothing"), Some("/"));
         assert_eq!(found(&routes, "a", "/"), Some("/"));

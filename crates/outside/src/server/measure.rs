@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::{Value, json};
 
 use super::reactors::Reactors;
+use super::ticker::Ticker;
 use crate::exchange::{ConnectionStates, Service};
 use crate::handler::{Handler, RunningCall};
 use crate::message::Request;
@@ -42,10 +43,9 @@ pub(super) async fn measure(meter: Arc<Meter>, reactors: Arc<Reactors>, tls: Vec
         vitals: Vitals::default(),
         counted: LastSums::default(),
     };
-    let mut interval = tokio::time::interval(WRITE);
-    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut ticker = Ticker::every(WRITE);
     for turn in 0u32.. {
-        interval.tick().await;
+        ticker.tick().await;
         if turn % LOOK == 0 {
             measured.look();
         }

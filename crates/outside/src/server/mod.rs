@@ -11,6 +11,7 @@ mod descriptors;
 mod listen;
 mod measure;
 mod reactors;
+mod ticker;
 mod topics;
 mod wake_pipe;
 
@@ -42,6 +43,7 @@ use crate::transport::{
     MemoryListener, Tls,
 };
 use reactors::Reactors;
+use ticker::Ticker;
 
 /// A server that listens.
 pub(crate) struct Running {
@@ -395,10 +397,9 @@ impl Running {
 }
 
 async fn tick(service: Arc<Service>, control: Arc<Control>) {
-    let mut interval = tokio::time::interval(TICK);
-    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut ticker = Ticker::every(TICK);
     loop {
-        interval.tick().await;
+        ticker.tick().await;
         service.registry.tick(&service.clock);
         trim_memory();
         if let Some(memory) = &service.memory {

@@ -3,6 +3,7 @@
 //! The loop is woken once for all of them. Waking it from outside costs a system call each time; the leader returns to
 //! the loop between two turns anyway, so frames that it queues itself do not wake the loop.
 
+use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -54,6 +55,7 @@ impl FlushQueue {
         }
         let is_first = list.connections.is_empty();
         list.connections.push(connection);
+        self.has_news.store(true, Ordering::Release);
         let calls = is_first && !self.will_return(&list);
         drop(list);
         if calls {
@@ -66,6 +68,7 @@ impl FlushQueue {
         let mut list = self.lock();
         if self.will_return(&list) {
             list.is_called = true;
+            self.has_news.store(true, Ordering::Release);
             return;
         }
         drop(list);
@@ -74,9 +77,14 @@ impl FlushQueue {
 
     /// Flushes the connections that wait; called inside the loop.
     pub(crate) fn flush(&self) {
+        // A thread that puts something there, and that the loop does not know of, wakes the loop afterwards.
+        if !self.has_news.load(Ordering::Acquire) {
+            return;
+        }
         let mut list = self.lock();
         let is_called = std::mem::take(&mut list.is_called);
         let mut connections = std::mem::take(&mut list.connections);
+        self.has_news.store(false, Ordering::Release);
         drop(list);
         if is_called {
             self.woken.notify_one();
@@ -89,6 +97,7 @@ impl FlushQueue {
         if !left.is_empty() {
             let later = std::mem::replace(&mut list.connections, left);
             list.connections.extend(later);
+            self.has_news.store(true, Ordering::Release);
             drop(list);
             return self.woken.notify_one();
         }

@@ -130,6 +130,8 @@ pub(super) enum Published {
 #[derive(Default)]
 pub(crate) struct FlushQueue {
     pub(super) list: Mutex<List>,
+    /// Whether there is something in the list, set under its lock: the loop looks at this in each turn.
+    pub(super) has_news: AtomicBool,
     pub(super) woken: Notify,
 }
 

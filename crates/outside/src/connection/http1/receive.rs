@@ -90,6 +90,9 @@ impl Connection {
             return Ok(self.pending.take());
         }
         let unread = self.input.unread();
+        if unread.is_empty() {
+            return Ok(None);
+        }
         let (start, end, fields) = match self.scanner.scan(unread, &self.dispatcher.service.head_limits()) {
             Ok(Scan::Partial) => return Ok(None),
             Ok(Scan::Complete { start, end, fields }) => (start, end, fields),

@@ -45,6 +45,8 @@ impl Connection {
             }
             if hooks_wait || exchange.request.as_ref().is_some_and(|request| request.after.get().is_some()) {
                 seen.push((exchange.request.clone(), response));
+            } else {
+                response.headers.give_back();
             }
             // No answer can follow content that ends with the connection.
             if result.is_err() || (!self.keep_alive && index < last && self.is_past_content_until_close) {

@@ -188,6 +188,9 @@ impl Http2 {
 
     /// Begins the requests that had to wait, as far as there are permits and room.
     pub(super) fn begin_pending(&mut self) {
+        if self.pending.is_empty() {
+            return;
+        }
         for pending in std::mem::take(&mut self.pending) {
             let PendingStream { accepted, due } = pending;
             if let Some(accepted) = self.try_to_begin(accepted) {
@@ -256,6 +259,7 @@ impl Http2 {
             self.dispatcher.add_policy_headers(exchange);
             let Work::Answered(mut response) = std::mem::replace(&mut exchange.work, Work::Done) else { return };
             let (head, content) = render(exchange, &mut response, &mut self.values, &self.dispatcher.service.front);
+            response.headers.give_back();
             if let OutgoingContent::Bytes(bytes) = content {
                 if let Ok(mut stream) = respond.send_response(head, false) {
                     stream.reserve_capacity(bytes.len());

@@ -7,6 +7,7 @@
 mod calls;
 mod exchange;
 mod heads;
+mod own_wakes;
 mod pending_calls;
 mod receive;
 mod request_body;
@@ -31,6 +32,7 @@ use crate::exchange::{Dispatcher, Exchange, Job, Order, ReplySlot, Waiting, mill
 use crate::protocol::http2::{TABLE_SIZE, largest_list};
 use exchange::PendingStream;
 use heads::Heads;
+use own_wakes::OwnWakes;
 use pending_calls::PendingCalls;
 use send::Values;
 use shared::{CallReply, SharedByStreams};
@@ -78,6 +80,8 @@ pub(super) struct Http2 {
     faulty: Vec<u32>,
     heads: Heads,
     values: Values,
+    /// The waker that `h2` has, once the task was polled.
+    own_wakes: Option<OwnWakes>,
     /// Empty memory, like the next two fields, to be used again.
     emptied: Vec<Vec<Exchange>>,
     replies: Vec<CallReply>,
@@ -176,6 +180,7 @@ impl Http2 {
             faulty: Vec::new(),
             heads: Heads::default(),
             values: Values::default(),
+            own_wakes: None,
             emptied: Vec::new(),
             replies: Vec::new(),
             free_slots: Vec::new(),
@@ -194,11 +199,21 @@ impl Http2 {
         self.shared.belongs_to(context);
         self.values.pass();
         self.line.refresh();
+        let wakes = self.own_wakes.take().unwrap_or_else(|| OwnWakes::of(context));
+        let polled = self.poll_noting(context, &wakes);
+        wakes.end();
+        self.own_wakes = Some(wakes);
+        polled
+    }
+
+    fn poll_noting(&mut self, context: &mut Context<'_>, wakes: &OwnWakes) -> Poll<()> {
         loop {
+            wakes.begin();
             let mut has_news = self.deliver();
+            wakes.begin();
             // This call reads frames, and writes the frames of the streams.
             loop {
-                match self.h2.poll_accept(context) {
+                match self.h2.poll_accept(&mut Context::from_waker(wakes.waker())) {
                     Poll::Ready(Some(Ok((request, respond)))) => has_news |= self.accept(request, respond),
                     Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
                     Poll::Pending => break,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::command::{Callback, Command, ThreadFrame, Woken};
 use super::ledger::{Handler, Ledger};
 use super::lock::lock;
-use super::sync::Mutex;
+use super::sync::{Instant, Mutex};
 use crate::budget::Account;
 use crate::log::Log;
 use crate::placement::Placement;
@@ -73,6 +73,7 @@ impl Command for ModelCommand {
         &mut self,
         (): &(),
         _: &Log,
+        _: Instant,
         _: impl FnOnce() -> S,
     ) -> Option<Arc<ModelFunction>> {
         let mut called = None;

@@ -3,6 +3,8 @@
 //! The end is found incrementally: no byte is scanned twice, however slowly a head arrives, and each LF is checked for
 //! its CR in the same pass. Then httparse reads the fields, once.
 
+use std::net::Ipv6Addr;
+
 use httparse::{EMPTY_HEADER, Header};
 
 use super::find::find_byte;
@@ -284,26 +286,30 @@ fn name_host(request: &mut Request, authority: Span) {
 /// Whether this is `uri-host [ ":" port ]` without user information, not empty (RFC 9110 section 7.2, RFC 3986 section
 /// 3.2.2).
 pub(crate) fn is_authority(text: &[u8]) -> bool {
-    let (host, port) = if text.first() == Some(&b'[') {
-        match memchr::memchr(b']', text) {
-            Some(at) => (&text[..=at], &text[at + 1..]),
-            None => return false,
-        }
-    } else {
-        text.split_at(find_byte(b':', text).unwrap_or(text.len()))
-    };
-    let port_is_valid = match port {
+    if let [b'[', rest @ ..] = text {
+        let Some(at) = memchr::memchr(b']', rest) else { return false };
+        let is_address = std::str::from_utf8(&rest[..at]).is_ok_and(|inner| inner.parse::<Ipv6Addr>().is_ok());
+        return is_address && is_port(&rest[at + 1..]);
+    }
+    // Each request has a host: its bytes are looked at once.
+    let (mut length, mut has_escapes) = (0, false);
+    while let Some(&byte) = text.get(length)
+        && HOST_BYTES[usize::from(byte)]
+    {
+        has_escapes |= byte == b'%';
+        length += 1;
+    }
+    let (host, port) = text.split_at(length);
+    !host.is_empty() && is_port(port) && (!has_escapes || has_whole_escapes(host))
+}
+
+/// Whether this is nothing, or a colon with a port behind it.
+fn is_port(text: &[u8]) -> bool {
+    match text {
         [] => true,
         [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
         _ => false,
-    };
-    let host_is_valid = match host {
-        [b'[', inner @ .., b']'] => {
-            std::str::from_utf8(inner).is_ok_and(|inner| inner.parse::<std::net::Ipv6Addr>().is_ok())
-        }
-        _ => !host.is_empty() && host.iter().all(|&byte| HOST_BYTES[usize::from(byte)]) && has_whole_escapes(host),
-    };
-    port_is_valid && host_is_valid
+    }
 }
 
 fn has_whole_escapes(mut text: &[u8]) -> bool {
