@@ -113,16 +113,16 @@ def test_shared_a_tick_each_second_and_a_kill_each_second(share):
 
 
 def test_shared_locks_while_holders_are_killed(share, tmp_path):
-    """Takeovers by four workers while one is killed five times a second: the holder of the lock has the highest token so far."""
+    """10,000 takeovers by four workers while one is killed five times a second: the holder of the lock has the highest token so far."""
     server = share(processes=4)
     server.each()
-    path, end = tmp_path / "resource", time.monotonic() + 60
+    path, end = tmp_path / "resource", time.monotonic() + 300
     path.write_text("0")
     code = f"[take('l', 30, {str(path)!r}) for _ in range(50)][-1]"
     taken, killed = [0], [0]
 
     def hold() -> None:
-        while time.monotonic() < end:
+        while taken[0] < 10_000 and time.monotonic() < end:
             try:
                 workers = server.workers()
                 server.of(random.choice(list(workers.values()))).do(code)
@@ -131,7 +131,7 @@ def test_shared_locks_while_holders_are_killed(share, tmp_path):
                 continue
 
     def kill() -> None:
-        while time.monotonic() < end:
+        while taken[0] < 10_000 and time.monotonic() < end:
             time.sleep(0.2)
             try:
                 os.kill(random.choice(list(server.workers().values())), signal.SIGKILL)
@@ -140,7 +140,7 @@ def test_shared_locks_while_holders_are_killed(share, tmp_path):
                 pass
 
     def listen() -> None:
-        while time.monotonic() < end:
+        while taken[0] < 10_000 and time.monotonic() < end:
             server.read_line()
 
     threads = [threading.Thread(target=target) for target in (hold, hold, hold, kill, listen)]
@@ -152,4 +152,5 @@ def test_shared_locks_while_holders_are_killed(share, tmp_path):
     lines = path.read_text().split()
     tokens = [int(token) for token in lines if token.isdigit()]
     assert tokens == sorted(tokens) and len(set(tokens)) == len(tokens)
+    assert len(tokens) >= 10_000
     server.stop()

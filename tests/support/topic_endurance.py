@@ -13,11 +13,13 @@ from pathlib import Path
 from support.harness import wait_until
 from support.topics import EventReader, Subscriber, TopicServer, each_worker
 from support.websocket_styles import ASYNC, BLOCKING, CALLBACKS
+from support.websocket_wire import PING, PONG, TEXT, frame
 from support.wire import DEADLINE, request_bytes
 
 # Letters of a message, so that a frame has as many bytes as any other.
 WIDTH = 24
 FRAME = 2 + WIDTH
+EMPTY_PING = bytes([0x80 | PING, 0])
 # Messages that the slowest client may be behind.
 AHEAD = 500
 
@@ -41,7 +43,14 @@ class _Stream:
         self.feed(piece)
 
     def feed(self, piece: bytes) -> None:
-        self.add(piece)
+        self.raw += piece
+        while (at := self.raw[::FRAME].find(EMPTY_PING[:1])) >= 0 and len(self.raw) >= at * FRAME + len(EMPTY_PING):
+            # Pings stand between messages, and are answered.
+            del self.raw[at * FRAME : at * FRAME + len(EMPTY_PING)]
+            self.client.send(frame(PONG))
+        whole = len(self.raw) // FRAME * FRAME
+        self.add(bytes(self.raw[:whole]))
+        del self.raw[:whole]
 
     def count(self) -> int:
         return self.at // FRAME
@@ -150,8 +159,13 @@ class _Survivor:
             while not self.texts or self.texts[-1] != "the-end 0":
                 if isinstance(self.client, EventReader):
                     self.texts.append(self.client.next()["data"])
+                    continue
+                opcode, payload = self.client.receive_frame()
+                if opcode == PING:
+                    self.client.send(frame(PONG, payload))
                 else:
-                    self.texts.append(str(self.client.receive_message()))
+                    assert opcode == TEXT, (opcode, payload)
+                    self.texts.append(payload.decode())
         except BaseException as error:
             self.fault = error
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::OutsideHttp;
 use crate::error::Error;
 use crate::hub::{Seat, SeatStore};
-use crate::shared::{Shared, SharedMemory, SharedStore};
+use crate::shared::{SharedMemory, SharedStore, SharedValues};
 use crate::websocket::{Bus, BusError, Joining, Message, MessageId, TopicReader, WebSocketConnection};
 
 impl OutsideHttp {
@@ -107,8 +107,8 @@ impl OutsideHttp {
     }
 
     /// Small values that all processes of this server share.
-    pub fn shared(&self) -> Shared {
-        Shared::new(self.shared_store())
+    pub fn shared(&self) -> SharedValues {
+        SharedValues::new(self.shared_store())
     }
 
     /// Has shared state be that of another engine from now on, such as one that other machines have too.

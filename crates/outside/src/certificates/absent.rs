@@ -8,6 +8,7 @@ mod prepared;
 use std::sync::Arc;
 
 pub(crate) use AbsentCertificates as Certificates;
+pub(crate) use AbsentFleet as Fleet;
 pub(crate) use hooks::TakeOver;
 pub use hooks::{CertificateHooks, DnsRecord, OnCertificate, SetDnsRecord};
 
@@ -19,9 +20,9 @@ use crate::transport::Challenges;
 pub(crate) use prepared::Prepared;
 
 /// The shared state of several machines, of which nothing is needed here.
-pub(crate) struct Fleet(());
+pub(crate) struct AbsentFleet(());
 
-impl Fleet {
+impl AbsentFleet {
     pub(crate) fn new(_: Arc<dyn SharedStore>, _: &Config) -> Self {
         Self(())
     }

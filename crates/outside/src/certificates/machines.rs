@@ -24,11 +24,10 @@ const LOOK_AGAIN: u64 = 60;
 
 /// What a keeper has found about its certificate on other machines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Found {
+enum RecordNews {
     Nothing,
     Known,
-    /// It was taken over.
-    News,
+    TakenOver,
 }
 
 impl Keeper {
@@ -57,7 +56,7 @@ impl Keeper {
     }
 
     /// Takes over what other machines have left.
-    async fn catch_up(&mut self, fleet: &Fleet) -> Result<Found, String> {
+    async fn catch_up(&mut self, fleet: &Fleet) -> Result<RecordNews, String> {
         let record = fleet.record(&self.id).await?;
         self.show_for_others(&fleet.answers(&self.id).await?);
         self.look_at_certificate();
@@ -65,22 +64,22 @@ impl Keeper {
         let Some(record) = record else {
             // A broker that has come back empty.
             if own == 0 {
-                return Ok(Found::Nothing);
+                return Ok(RecordNews::Nothing);
             }
             self.leave_to_machines().await;
-            return Ok(Found::Known);
+            return Ok(RecordNews::Known);
         };
         self.take_account(&record);
         if own > record.from {
             self.leave_to_machines().await;
-            return Ok(Found::Known);
+            return Ok(RecordNews::Known);
         }
         let mut theirs = CertificateState::parse(&record.state);
         if record.from > own && record.pem.as_ref().is_some_and(|pem| self.take_certificate(pem)) {
             theirs.next = 0;
             self.state = theirs;
             self.write_state();
-            return Ok(Found::News);
+            return Ok(RecordNews::TakenOver);
         }
         // Failures of one machine are those of all: each of them would make the same ones.
         let is_later = theirs.history.last > self.state.history.last;
@@ -89,7 +88,7 @@ impl Keeper {
             self.state.error = theirs.error;
             self.write_state();
         }
-        Ok(if is_later { Found::News } else { Found::Known })
+        Ok(if is_later { RecordNews::TakenOver } else { RecordNews::Known })
     }
 
     /// Puts another machine's certificate in place, if it is a good one.
@@ -159,11 +158,11 @@ impl Keeper {
                 let holding = tokio::spawn(Arc::clone(&fleet).hold(self.id.clone(), token));
                 let right = HeldRight { token, holding };
                 match self.look_for_others(&fleet).await {
-                    Ok(Found::Nothing | Found::Known) => {
+                    Ok(RecordNews::Nothing | RecordNews::Known) => {
                         self.machines.has_complained = false;
                         return OrderRight::Granted(right);
                     }
-                    Ok(Found::News) => {
+                    Ok(RecordNews::TakenOver) => {
                         self.give_right_back(right).await;
                         return OrderRight::Denied;
                     }
@@ -190,9 +189,9 @@ impl Keeper {
         OrderRight::Denied
     }
 
-    async fn look_for_others(&mut self, fleet: &Fleet) -> Result<Found, String> {
+    async fn look_for_others(&mut self, fleet: &Fleet) -> Result<RecordNews, String> {
         let found = self.catch_up(fleet).await?;
-        if found != Found::Nothing {
+        if found != RecordNews::Nothing {
             return Ok(found);
         }
         fleet.tell().await?;

@@ -20,7 +20,7 @@ pub use operation::{
     Action, MAX_KEY, MAX_VALUE, Operation, Outcome, Rate, RateVerdict, SharedRefusal, SharedValue, Tick,
 };
 pub use rates::GENERATION;
-pub use typed::Shared;
+pub use typed::SharedValues;
 pub use wire::{WireError, decode_operation, decode_outcome, encode_operation, encode_outcome};
 
 /// Called with the outcome of an operation, once, by any thread and perhaps under a lock: it hands the outcome on and

@@ -33,9 +33,9 @@ const DEADLINE: Duration = Duration::from_secs(1);
 /// # Ok::<(), outside::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct Shared(Arc<dyn SharedStore>);
+pub struct SharedValues(Arc<dyn SharedStore>);
 
-impl Shared {
+impl SharedValues {
     /// The values in this store.
     pub fn new(store: Arc<dyn SharedStore>) -> Self {
         Self(store)
@@ -75,7 +75,7 @@ impl Shared {
     /// The same for a key without a value. Returns whether it was set: of all that try at once, one is.
     ///
     /// # Errors
-    /// As [`Shared::set`].
+    /// As [`SharedValues::set`].
     pub fn add<T: Serialize + ?Sized>(&self, key: &str, value: &T, ttl: Option<Duration>) -> Result<bool, Error> {
         self.flag(key, Action::Set { value: stored(value)?, ttl, only_if_absent: true })
     }
@@ -129,8 +129,8 @@ fn strange() -> Error {
     Error::new("the store of shared state has given an answer that was not asked for")
 }
 
-impl fmt::Debug for Shared {
+impl fmt::Debug for SharedValues {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Shared")
+        f.write_str("SharedValues")
     }
 }

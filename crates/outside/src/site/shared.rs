@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use super::Site;
 use crate::hub::{Seat, SeatStore};
 use crate::message::Request;
-use crate::shared::{LocalStore, Shared, SharedMemory, SharedStore};
+use crate::shared::{LocalStore, SharedMemory, SharedStore, SharedValues};
 
 /// The engine of shared state.
 #[derive(Default)]
@@ -74,8 +74,8 @@ impl SiteShared {
 
 impl Request {
     /// Small values that all processes of the server share; `None` for a request that was made by hand.
-    pub fn shared(&self) -> Option<Shared> {
-        self.shared_store().map(Shared::new)
+    pub fn shared(&self) -> Option<SharedValues> {
+        self.shared_store().map(SharedValues::new)
     }
 
     /// The engine of the state that all processes of the server share; `None` for a request that was made by hand.

@@ -78,7 +78,11 @@ fn rate(server: &OutsideHttp, reader: &Arc<TopicReader>) {
     let (taking, come) = (Arc::clone(reader), Arc::<AtomicUsize>::default());
     let counting = Arc::clone(&come);
     let began = Instant::now();
-    let taker = thread::spawn(move || take(&taking, COUNT, |_| drop(counting.fetch_add(1, Ordering::Relaxed))));
+    let taker = thread::spawn(move || {
+        take(&taking, COUNT, |_| {
+            counting.fetch_add(1, Ordering::Relaxed);
+        });
+    });
     for number in 0..COUNT {
         while number - come.load(Ordering::Relaxed) >= WINDOW {
             thread::yield_now();
