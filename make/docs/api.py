@@ -17,7 +17,7 @@ function, a `FilePath`, a `Folder` or a `WebSocket`.
 
 SECTIONS = {
     "The server": ["OutsideHTTP", "Routes", "OutsideHTTP_Redirect"],
-    "Metrics": ["Counter", "Gauge", "Histogram"],
+    "Metrics and logs": ["Counter", "Gauge", "Histogram", "JSONFormatter"],
     "Requests": ["Request", "MultiDict", "FormFile", "ContentError"],
     "Validated input": ["Query", "Path", "Header", "Cookie", "Body", "Form", "File", "Depends", "InputError"],
     "Answers": [

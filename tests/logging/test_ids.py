@@ -145,6 +145,23 @@ def test_pages_of_errors_have_the_id(serve, records):
     assert (missing.status, missing.header("X-Request-ID"), "Request " in missing.text) == (404, None, False)
 
 
+def test_the_trace_is_on_the_answer_and_the_page_too(serve):
+    running = serve({"/fails": lambda request: 1 / 0, "/": told}, trusted_proxies=["127.0.0.1"])
+    trace = PARENT.split("-")[1]
+    sent = {"X-Request-ID": "of-a-proxy", "traceparent": PARENT}
+    answer = running.fetch("/", headers=sent)
+    assert answer.header("traceparent") == json.loads(answer.text)["traceparent"]
+    assert (answer.header("X-Request-ID"), answer.header("traceparent").split("-")[1]) == ("of-a-proxy", trace)
+    page = running.fetch("/fails", headers={**sent, "Accept": "text/html"})
+    assert f"Request of-a-proxy<br>Trace {trace}" in page.text
+    assert page.header("traceparent").split("-")[1] == trace
+    found = json.loads(running.fetch("/fails", headers={**sent, "Accept": "application/json"}).text)
+    assert (found["request_id"], found["trace_id"]) == ("of-a-proxy", trace)
+    # Without a use for ids the answer has none.
+    silent = serve(lambda request: "x")
+    assert silent.fetch().header("traceparent") is None
+
+
 class Heard(logging.Handler):
     """The text of each record of the logger `work` with its ids."""
 

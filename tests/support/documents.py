@@ -75,7 +75,7 @@ def commands(transcript: str, address: str) -> list[tuple[str, str]]:
 def masked(output: str) -> str:
     """Without the values that change from one run to the next."""
     output = re.sub(r"^Date: .*$", "Date: *", output.strip(), flags=re.MULTILINE)
-    return re.sub(r"^(ETag|Last-Modified): .*$", r"\1: *", output, flags=re.MULTILINE)
+    return re.sub(r"^(ETag|Last-Modified|traceparent): .*$", r"\1: *", output, flags=re.MULTILINE)
 
 
 class Program:
