@@ -95,7 +95,7 @@ mod tests {
         wakes.end();
         assert_eq!(count(), 1, "h2 was called after the wake");
         wakes.begin();
-        wakes.waker().clone().wake();
+        wakes.waker().wake_by_ref();
         wakes.waker().wake_by_ref();
         assert_eq!(count(), 1);
         wakes.end();
