@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use super::field::Field;
 use super::name::{KnownHeader, is_token, is_value, stands_once};
 use super::spare_fields;
 use crate::error::Error;
@@ -27,16 +28,6 @@ use crate::error::Error;
 pub struct Headers {
     text: Vec<u8>,
     fields: Vec<Field>,
-}
-
-/// The position of one field in the text: half-open byte ranges.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Field {
-    pub(crate) name: u32,
-    pub(crate) value: u32,
-    pub(crate) value_len: u32,
-    pub(crate) name_len: u16,
-    pub(crate) known: KnownHeader,
 }
 
 /// Bytes of text that are allocated for the fields of a usual response.

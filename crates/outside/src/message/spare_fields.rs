@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 
-use super::headers::Field;
+use super::field::Field;
 
 /// The text of fields, and the fields; both empty.
 pub(super) type SpareFields = (Vec<u8>, Vec<Field>);
