@@ -71,5 +71,7 @@ def test_there_is_room_again_when_clients_have_left(serve):
 def test_a_bound_below_one_body_is_refused():
     server = OutsideHTTP(("127.0.0.1", 0))
     server.config.update(max_body_memory_mb=2, spool_above_mb=4)
-    with pytest.raises(ValueError, match=r'config\["max_body_memory_mb"\] is 2, less than one body may have in memory: that is 4'):
+    with pytest.raises(
+        ValueError, match=r'config\["max_body_memory_mb"\] is 2, less than one body may have in memory: that is 4'
+    ):
         server.run()

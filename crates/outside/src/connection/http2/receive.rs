@@ -13,9 +13,7 @@ use http::{Response, StatusCode};
 use super::exchange::StreamExchange;
 use super::shared::ReceivedBytes;
 use crate::error::Refusal;
-use crate::exchange::{
-    Dispatcher, Intake, RateWindow, Spool, Stop, TOO_LARGE, Waiting, store_content, too_slow,
-};
+use crate::exchange::{Dispatcher, Intake, RateWindow, Spool, Stop, TOO_LARGE, Waiting, store_content, too_slow};
 use crate::protocol::http2::Announced;
 
 impl StreamExchange {
