@@ -89,9 +89,12 @@ def news(request: Request) -> None:
 
 
 def lock(request: Request) -> str:
-    with server.shared.lock("the only one", 5):
-        server.publish_and_wait("news", "x")
-        time.sleep(0.1)
+    try:
+        with server.shared.lock("the only one", 5, wait=1):
+            server.publish_and_wait("news", "x")
+            time.sleep(0.1)
+    except TimeoutError:
+        return "it was not free"
     return "it was free"
 
 

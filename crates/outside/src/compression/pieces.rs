@@ -55,9 +55,7 @@ impl Drop for Encoded {
 impl BodyStream for Encoded {
     fn pull(&mut self) -> Pull {
         let (state, press) = (Arc::clone(&self.state), Arc::clone(&self.press));
-        if lock(&state).is_none() {
-            return Pull::End;
-        }
+        let Some(goes_on) = lock(&state).as_ref().map(|state| state.encoder.is_some()) else { return Pull::End };
         Pull::Later(Box::pin(async move {
             let next = move || {
                 let mut taken = lock(&state).take()?;
@@ -67,7 +65,7 @@ impl BodyStream for Encoded {
                 }
                 Some(piece)
             };
-            match press.run(next).await.flatten() {
+            match press.run_as(goes_on, next).await.flatten() {
                 Some(piece) => Pull::Piece(piece),
                 None => Pull::Failed(Error::new("an encoder failed")),
             }

@@ -1,6 +1,7 @@
 //! Threads for encoding that takes long: at most one for each core, and never an event loop's thread.
 //!
-//! Work whose caller has gone is not begun. Threads are started on demand, and end after some time without work.
+//! Work whose caller has gone is not begun. Content that has begun to be encoded piece by piece comes before other work, so
+//! that few encoders hold memory at a time. Threads are started on demand, and end after some time without work.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,7 +21,11 @@ pub(crate) struct Press {
 
 #[derive(Default)]
 struct PressState {
+    /// Further pieces of content that was begun.
+    begun: VecDeque<CompressionJob>,
     jobs: VecDeque<CompressionJob>,
+    /// Pieces in a row that came before other work.
+    in_a_row: usize,
     threads: usize,
     /// Threads that wait for a job.
     idle: usize,
@@ -28,6 +33,8 @@ struct PressState {
 
 type CompressionJob = Box<dyn FnOnce() + Send>;
 
+/// Further pieces after which other work has its turn: as many as a megabyte has.
+const MOST_IN_A_ROW: usize = 8;
 /// Jobs that may wait for each core; beyond that, content is better sent as it is.
 const QUEUE: usize = 8;
 /// Steps by which these threads come after others (nice(2)): where cores are short, event loops and handlers, for which
@@ -45,7 +52,7 @@ impl Press {
 
     /// Whether so many jobs wait that a further one would wait for long.
     pub(crate) fn is_crowded(&self) -> bool {
-        self.lock().jobs.len() >= QUEUE * self.cores
+        self.lock().waiting() >= QUEUE * self.cores
     }
 
     /// Runs this work after all earlier work, and gives its result; `None` if it failed.
@@ -53,21 +60,34 @@ impl Press {
         self: &Arc<Self>,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
+        self.run_as(false, work).await
+    }
+
+    /// The same; work that `goes_on` with content that was begun comes before other work.
+    pub(super) async fn run_as<T: Send + 'static>(
+        self: &Arc<Self>,
+        goes_on: bool,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
         let (tell, told) = oneshot::channel();
-        self.push(Box::new(move || {
-            if !tell.is_closed() {
-                let result = work();
-                // The caller may have gone in the meantime.
-                let _ = tell.send(result);
-            }
-        }));
+        self.push(
+            goes_on,
+            Box::new(move || {
+                if !tell.is_closed() {
+                    let result = work();
+                    // The caller may have gone in the meantime.
+                    let _ = tell.send(result);
+                }
+            }),
+        );
         told.await.ok()
     }
 
-    fn push(self: &Arc<Self>, job: CompressionJob) {
+    fn push(self: &Arc<Self>, goes_on: bool, job: CompressionJob) {
         let mut state = self.lock();
-        state.jobs.push_back(job);
-        if state.jobs.len() <= state.idle || state.threads >= self.cores {
+        let queue = if goes_on { &mut state.begun } else { &mut state.jobs };
+        queue.push_back(job);
+        if state.waiting() <= state.idle || state.threads >= self.cores {
             drop(state);
             return self.called.notify_one();
         }
@@ -80,6 +100,7 @@ impl Press {
             if state.threads == 0 {
                 // Dropping the jobs tells their callers that the work will not be done.
                 state.jobs.clear();
+                state.begun.clear();
             }
         }
     }
@@ -91,7 +112,7 @@ impl Press {
         let _is_lowered = rustix::process::nice(AFTER_OTHERS);
         let mut state = self.lock();
         loop {
-            if let Some(job) = state.jobs.pop_front() {
+            if let Some(job) = state.next() {
                 drop(state);
                 // The caller notices a panic because its sender is dropped.
                 let _ = catch_unwind(AssertUnwindSafe(job));
@@ -102,7 +123,7 @@ impl Press {
             let (woken, timeout) = self.called.wait_timeout(state, PATIENCE).unwrap_or_else(PoisonError::into_inner);
             state = woken;
             state.idle -= 1;
-            if timeout.timed_out() && state.jobs.is_empty() {
+            if timeout.timed_out() && state.waiting() == 0 {
                 state.threads -= 1;
                 return;
             }
@@ -111,6 +132,23 @@ impl Press {
 
     fn lock(&self) -> MutexGuard<'_, PressState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl PressState {
+    fn waiting(&self) -> usize {
+        self.begun.len() + self.jobs.len()
+    }
+
+    fn next(&mut self) -> Option<CompressionJob> {
+        if self.in_a_row < MOST_IN_A_ROW || self.jobs.is_empty() {
+            if let Some(piece) = self.begun.pop_front() {
+                self.in_a_row += 1;
+                return Some(piece);
+            }
+        }
+        self.in_a_row = 0;
+        self.jobs.pop_front()
     }
 }
 
@@ -143,6 +181,22 @@ mod tests {
         let done: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
         assert_eq!(done, (0..40).map(Some).collect::<Vec<_>>());
         assert!(most.load(Ordering::SeqCst) <= press.cores && press.lock().threads <= press.cores);
+    }
+
+    #[test]
+    fn content_that_was_begun_comes_first_but_not_for_ever() {
+        let order = Arc::new(Mutex::new(String::new()));
+        let mut state = PressState::default();
+        let job = |name: char| -> CompressionJob {
+            let order = Arc::clone(&order);
+            Box::new(move || order.lock().unwrap().push(name))
+        };
+        (0..20).for_each(|_| state.begun.push_back(job('p')));
+        (0..4).for_each(|_| state.jobs.push_back(job('j')));
+        while let Some(job) = state.next() {
+            job();
+        }
+        assert_eq!(*order.lock().unwrap(), "ppppppppjppppppppjppppjj");
     }
 
     #[test]
