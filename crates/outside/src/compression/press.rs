@@ -141,11 +141,11 @@ impl PressState {
     }
 
     fn next(&mut self) -> Option<CompressionJob> {
-        if self.in_a_row < MOST_IN_A_ROW || self.jobs.is_empty() {
-            if let Some(piece) = self.begun.pop_front() {
-                self.in_a_row += 1;
-                return Some(piece);
-            }
+        if (self.in_a_row < MOST_IN_A_ROW || self.jobs.is_empty())
+            && let Some(piece) = self.begun.pop_front()
+        {
+            self.in_a_row += 1;
+            return Some(piece);
         }
         self.in_a_row = 0;
         self.jobs.pop_front()

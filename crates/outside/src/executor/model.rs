@@ -57,6 +57,8 @@ use std::time::Duration;
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::{Config, MaxSteps, Runner};
 
+use Place::{Loop, Pool};
+use Temper::{After, Quick, Slow, Stuck};
 use job::Job;
 use leader_lease::{Epoch, LeaderLease, LeasedCall};
 use ledger::{Place, Temper};
@@ -66,16 +68,12 @@ use reply_slot::ReplySlot;
 use sync::Mutex;
 use trial::{FOR_EVER, PATIENCE, Trial};
 
-use Place::{Loop, Pool};
-use Temper::{After, Quick, Slow, Stuck};
-
 /// Tries a trial under many schedules: half of them random, half with few but nasty switches.
 fn check(trial: impl Fn() + Send + Sync + 'static) {
     let runs = std::env::var("OUTSIDE_MODEL_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(300);
     let trial = Arc::new(trial);
     let mut config = Config::new();
-    config.stack_size = 1 << 18;
-    config.max_steps = MaxSteps::FailAfter(200_000);
+    (config.stack_size, config.max_steps) = (1 << 18, MaxSteps::FailAfter(200_000));
     let again = Arc::clone(&trial);
     Runner::new(RandomScheduler::new(runs / 2), config.clone()).run(move || again());
     Runner::new(PctScheduler::new(4, runs / 2), config).run(move || trial());
