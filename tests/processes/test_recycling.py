@@ -23,7 +23,7 @@ logging.getLogger("outside.access").setLevel("WARNING")
 server = OutsideHTTP(("127.0.0.1", 0))
 kept = []
 server.config.update(max_worker_memory_mb=float(sys.argv[1]), processes=int(sys.argv[2]), access_log="off",
-                     on_worker_start=lambda slot: print("worker", slot, os.getpid(), flush=True))
+                     on_worker_start=lambda slot: print(f"worker {slot} {os.getpid()}\\n", end="", flush=True))
 server.set_route("/grow", lambda request: kept.append(b"x" * (100 << 20)) or str(os.getpid()))
 server.set_route("/", lambda request: str(os.getpid()))
 server.run()

@@ -153,7 +153,10 @@ class Contained(Processes):
 
     def count_inside(self) -> int:
         def count(pid: int) -> int:
-            children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+            try:
+                children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+            except OSError:
+                return 0  # it has ended since
             return 1 + sum(count(int(child)) for child in children)
 
         return count(self.process_1())

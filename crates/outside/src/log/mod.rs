@@ -72,11 +72,11 @@ pub(crate) struct Log {
     /// When each limit was last complained about.
     complaints: Mutex<HashMap<&'static str, Instant>>,
     /// Missing where nothing is counted.
-    counted: OnceLock<Counted>,
+    counted: OnceLock<LogNumbers>,
 }
 
 /// The numbers of a server that counts, and the cells of lost lines.
-struct Counted {
+struct LogNumbers {
     meter: Arc<Meter>,
     lost: Cells,
 }
@@ -125,7 +125,7 @@ impl Log {
     pub(crate) fn count_in(&self, meter: &Arc<Meter>) {
         let lost = meter.cells(LINES_LOST.series(&[]));
         // A log has one server.
-        let _is_first = self.counted.set(Counted { meter: Arc::clone(meter), lost });
+        let _is_first = self.counted.set(LogNumbers { meter: Arc::clone(meter), lost });
     }
 
     /// The numbers of the server, if it counts.

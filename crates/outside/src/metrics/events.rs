@@ -7,9 +7,6 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
-use super::board::now;
-use super::meter::Meter;
-
 /// Where the rings of blocks begin, the bytes of each, and its slots.
 const BLOCK_RINGS: u64 = 256 << 10;
 const BLOCK_RING: u64 = 32 << 10;
@@ -125,28 +122,21 @@ impl EventWriter {
         Self { ring, worker, next: last + 1 }
     }
 
-    fn add(&mut self, file: &File, level: &str, text: &str) {
+    /// Adds an event of this time, in milliseconds since 1970.
+    pub(super) fn add(&mut self, file: &File, time: u64, level: &str, text: &str) {
         let level = LEVELS.into_iter().find(|known| *known == level).unwrap_or(LEVELS[0]);
-        let event = BoardEvent { number: self.next, time: now(), worker: self.worker, level, text: text.to_owned() };
+        let event = BoardEvent { number: self.next, time, worker: self.worker, level, text: text.to_owned() };
         // An event that cannot be written is missing on the page; the log has it.
         let _is_written = self.ring.write(file, &event);
         self.next += 1;
     }
 }
 
-impl Meter {
-    /// Keeps an event for the status page, with its level as the log calls it. The text says nothing of requests.
-    pub fn note_event(&self, level: &str, text: &str) {
-        self.with_events(|file, writer| writer.add(file, level, text));
-    }
-
-    /// The last events of all processes, the newest first.
-    pub(crate) fn events(&self) -> Vec<BoardEvent> {
-        let mut events = self.all_events();
-        events.sort_by_key(|event| (u64::MAX - event.time, u64::MAX - event.number));
-        events.truncate(MOST);
-        events
-    }
+/// The last of these events, the newest first.
+pub(super) fn latest(mut events: Vec<BoardEvent>) -> Vec<BoardEvent> {
+    events.sort_by_key(|event| (u64::MAX - event.time, u64::MAX - event.number));
+    events.truncate(MOST);
+    events
 }
 
 #[cfg(test)]
@@ -160,11 +150,11 @@ mod tests {
             assert_eq!(ring.read(&file).count(), 0);
             let mut writer = EventWriter::new(&file, ring, Some(0));
             for number in 0..100 {
-                writer.add(&file, "warning", &format!("event {number}"));
+                writer.add(&file, number, "warning", &format!("event {number}"));
             }
             // Another process goes on behind them.
             let mut writer = EventWriter::new(&file, ring, None);
-            writer.add(&file, "nonsense", &"é".repeat(400));
+            writer.add(&file, 100, "nonsense", &"é".repeat(400));
             let mut found: Vec<BoardEvent> = ring.read(&file).collect();
             found.sort_by_key(|event| event.number);
             assert_eq!(found.len() as u64, ring.slots);
@@ -173,23 +163,6 @@ mod tests {
             let before = found.pop().unwrap();
             assert_eq!((&*before.text, before.worker, before.level), ("event 99", Some(0), "warning"));
         }
-    }
-
-    #[test]
-    fn events_of_all_processes() {
-        let supervisor = Meter::default();
-        supervisor.note_event("info", "without a board");
-        supervisor.open_board(None).unwrap();
-        assert_eq!(supervisor.events(), []);
-        supervisor.note_event("warning", "worker 1 was killed");
-        let region = supervisor.reserve().unwrap();
-        // A worker has its meter from its supervisor, by the fork.
-        supervisor.begin(region, 1).unwrap();
-        supervisor.note_event("error", "the broker is lost");
-        let found: Vec<_> =
-            supervisor.events().into_iter().map(|event| (event.worker, event.level, event.text)).collect();
-        assert!(found.contains(&(Some(1), "error", "the broker is lost".to_owned())), "{found:?}");
-        assert!(found.contains(&(None, "warning", "worker 1 was killed".to_owned())), "{found:?}");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::board::{BoardPlace, ProcessWords, now};
 use super::bounds::bounded;
-use super::events::{BoardEvent, EventWriter};
+use super::events::{BoardEvent, EventWriter, latest};
 use super::names::{GENERATION, RELOADS, WORKER_ENDS};
 use super::region::{RegionWriter, State};
 use super::series::{Definition, Totals};
@@ -307,8 +307,8 @@ impl Meter {
         })
     }
 
-    /// Calls a function with the file of the board, and the writer of the events of this process.
-    pub(super) fn with_events(&self, function: impl FnOnce(&File, &mut EventWriter)) {
+    /// Keeps an event for the status page, with its level as the log calls it. The text says nothing of requests.
+    pub fn note_event(&self, level: &str, text: &str) {
         let mut seat = self.seat();
         let Seated { place: Some(place), events, worker_region, .. } = &mut *seat else { return };
         let file = place.board.file();
@@ -316,12 +316,12 @@ impl Meter {
             let worker = worker_region.and_then(|_| u32::try_from(self.worker()).ok());
             EventWriter::new(file, place.event_ring(*worker_region), worker)
         });
-        function(file, writer);
+        writer.add(file, now(), level, text);
     }
 
-    /// The events of all processes, in no order.
-    pub(super) fn all_events(&self) -> Vec<BoardEvent> {
-        self.seat().place.as_ref().map(BoardPlace::events).unwrap_or_default()
+    /// The last events of all processes, the newest first.
+    pub(crate) fn events(&self) -> Vec<BoardEvent> {
+        latest(self.seat().place.as_ref().map(BoardPlace::events).unwrap_or_default())
     }
 
     /// Calls a function with the file of the board.
@@ -361,5 +361,27 @@ pub(super) fn set_gauge(cells: &Cells, value: f64) {
 impl fmt::Debug for Meter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Meter").field("is_on", &self.is_on).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_of_all_processes() {
+        let supervisor = Meter::default();
+        supervisor.note_event("info", "without a board");
+        supervisor.open_board(None).unwrap();
+        assert_eq!(supervisor.events(), []);
+        supervisor.note_event("warning", "worker 1 was killed");
+        let region = supervisor.reserve().unwrap();
+        // A worker has its meter from its supervisor, by the fork.
+        supervisor.begin(region, 1).unwrap();
+        supervisor.note_event("error", "the broker is lost");
+        let found: Vec<_> =
+            supervisor.events().into_iter().map(|event| (event.worker, event.level, event.text)).collect();
+        assert!(found.contains(&(Some(1), "error", "the broker is lost".to_owned())), "{found:?}");
+        assert!(found.contains(&(None, "warning", "worker 1 was killed".to_owned())), "{found:?}");
     }
 }
