@@ -334,9 +334,12 @@ impl OutsideHttp {
         let sink = Arc::clone(&self.sink);
         let control = (Arc::clone(&self.control), Arc::clone(&server_run.wake_pipe));
         let config = &config.with_domains();
-        let _bus = self.open_bus(config)?;
+        let bus = self.open_bus(config)?;
         let source = source.into();
         let meter = self.meter_of(config, &source)?;
+        if let (Some(bus), Some(meter)) = (&bus, &meter) {
+            bus.count_in(meter);
+        }
         let running = Running::start(source, config, &self.site, &self.host, sink, control, meter)?;
         let hooks = self.certificate_hooks.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let running = running.keep_certificates(config, hooks)?;

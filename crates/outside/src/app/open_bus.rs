@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::hub::{Keep, KeepRules};
 use crate::log::Log;
+use crate::metrics::Meter;
 
 /// Time for bytes that wait to be sent, at the end.
 const LAST: Duration = Duration::from_millis(300);
@@ -46,6 +47,13 @@ impl OutsideHttp {
         let open = Arc::new(open);
         *known = Arc::downgrade(&open);
         Ok(Some(open))
+    }
+}
+
+impl OpenBus {
+    /// Has its events kept for the status page.
+    pub(super) fn count_in(&self, meter: &Arc<Meter>) {
+        self.log.count_in(meter);
     }
 }
 
