@@ -178,10 +178,19 @@ def test_client_kill_and_scripts_that_are_gone(start, broker):
     wait_until(lambda: client.ask("!kept again").endswith("-1"), "kept topics go on")
 
 
+UNCOUNTED = "min-string-size-avoid-copy-reply"
+
+
 def test_output_buffer_limit(start, broker):
-    broker.client().config_set("client-output-buffer-limit", "pubsub 4mb 0 0")
+    control = broker.client()
+    control.config_set("client-output-buffer-limit", "pubsub 4mb 0 0")
+    # Valkey does not count long texts that it sends without a copy.
+    if control.config_get(UNCOUNTED):
+        control.config_set(UNCOUNTED, 0)
     servers = [start(bus=broker.url, processes=1), start(bus=broker.url, processes=1)]
-    followers = [Follower(server) for server in servers]
+    # A stream of the halted machine is cut off by all that comes at once, one of another topic is not.
+    followers = [Follower(servers[0]), Follower(servers[1], topic="calm")]
+    flooded = Follower(servers[1])
     wait_for_listeners(servers[0], 2)
     halted = servers[1].process
     os.kill(halted.pid, signal.SIGSTOP)
@@ -199,10 +208,11 @@ def test_output_buffer_limit(start, broker):
     line = servers[1].wait_for("back after")
     assert "subscribers are told of a gap" in line
     assert "client-output-buffer-limit" in line or not knows_cuts(broker)
-    wait_for_listeners(servers[0], 2)
-    settle(servers, followers, "after")
-    # The lost connection is one gap. What lay in the kernel meanwhile comes at once, and may be more than the follower's queue takes.
-    assert followers[0].gaps == 0 < followers[1].gaps
+    wait_until(lambda: followers[1].gaps == 1, "the gap is told")
+    tell(servers[0], "after", topic="calm")
+    followers[1].wait_for("after 0")
+    assert (followers[0].gaps, followers[1].gaps) == (0, 1)
+    assert flooded.texts
 
 
 def knows_cuts(broker) -> bool:

@@ -41,7 +41,9 @@ def test_messages_by_the_hub(start_measured):
     assert [client.receive_message() for _ in range(50)] == [str(number) for number in range(50)]
     # The one process that has the subscriber receives them, whichever has published.
     wait_until(lambda: bus(script)["received"] == 50, "all are counted")
-    assert (bus(script)["sent"], bus(script)["gaps_total"], bus(script)["dropped_total"]) == (50, 0, 0)
+    # Each process writes its counts down at its own time.
+    wait_until(lambda: bus(script)["sent"] == 50, "those that were sent too")
+    assert (bus(script)["gaps_total"], bus(script)["dropped_total"]) == (0, 0)
     assert "outside_bus_connected" not in script.metrics().kinds, "there is no broker"
 
 
@@ -52,7 +54,8 @@ def test_a_broker_that_is_lost_and_comes_back(start_measured, broker):
     assert fetch(script.address, "/publish/news/20").text == "published"
     assert [client.receive_message() for _ in range(20)] == [str(number) for number in range(20)]
     wait_until(lambda: bus(script)["received"] == 20, "all are counted")
-    assert (bus(script)["sent"], bus(script)["disconnects_total"]) == (20, 0)
+    wait_until(lambda: bus(script)["sent"] == 20, "those that were sent too")
+    assert bus(script)["disconnects_total"] == 0
     broker.kill()
     wait_until(lambda: bus(script)["connected"] == 0 and bus(script)["disconnects_total"] == 2, "both have lost it")
     events = lambda: [event["text"] for event in script.status()["events"] if event["text"].startswith("bus ")]

@@ -73,8 +73,8 @@ def wait_for_listeners(server: TopicServer, count: int, topic: str = "room") -> 
     client.close_cleanly()
 
 
-def tell(server: TopicServer, text: str) -> None:
-    assert fetch(server.address, f"/publish?topic=room&from={text}&count=1").text == "done"
+def tell(server: TopicServer, text: str, topic: str = "room") -> None:
+    assert fetch(server.address, f"/publish?topic={topic}&from={text}&count=1").text == "done"
 
 
 def settle(servers: list[TopicServer], followers: list[Follower], text: str) -> None:
