@@ -11,6 +11,7 @@ import asyncio
 import re
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -24,6 +25,9 @@ _ID = re.compile(r"[0-9a-f]{1,16}-[0-9]{1,19}", re.ASCII)
 # behind is cut off, and comes back by itself.
 MOST_WAITING = 1000
 MOST_BYTES = 1 << 20
+# Bytes that may wait for a stream that has been behind for less than so many seconds: what comes at once is no sign of a slow reader.
+MOST_AT_ONCE = 16 << 20
+AT_ONCE = 0.25
 
 
 class TopicStream:
@@ -35,6 +39,8 @@ class TopicStream:
         # Bytes that were ever queued and taken: each number is written by one thread alone.
         self.queued = 0
         self.taken = 0
+        # The time since which messages have waited without a pause.
+        self.behind_since = 0.0
         self.is_late = False
         self.loop: asyncio.AbstractEventLoop | None = None
         self.wakes = asyncio.Event()
@@ -67,7 +73,11 @@ class TopicStream:
     def take(self, id: str | None, text: str) -> bool:
         """Queues a message; `False` if the stream is too late for it."""
         cost = sys.getsizeof(text)
-        is_full = len(self.waiting) >= MOST_WAITING or self.queued - self.taken + cost > MOST_BYTES
+        now = time.monotonic()
+        if not self.waiting:
+            self.behind_since = now
+        most = MOST_AT_ONCE if now - self.behind_since < AT_ONCE else MOST_BYTES
+        is_full = len(self.waiting) >= MOST_WAITING or self.queued - self.taken + cost > most
         # A single message may be larger. Behind one that was left out there are no others.
         if self.is_late or (is_full and self.waiting):
             self.is_late = True
