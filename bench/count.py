@@ -103,7 +103,7 @@ def instructions(valgrind: str, name: str, subject: Subject, requests: int, opti
         load = ["h2load", f"--requests={requests}", "--clients=4", "--max-concurrent-streams=10"]
         load.append(f"http://127.0.0.1:{port}{workload.path}")
     # String hashes decide where dictionaries put their keys, and so how many steps a look-up takes.
-    # Calls take so long here that the server would have them made by the pool, some times more than others.
+    # Under callgrind a handler is so slow that the server moves its calls to the pool, in some runs more often than in others.
     settings = {"PYTHONHASHSEED": "0", "BENCH_INLINE": "1", **({"OUTSIDE_ACCESS_LOG": subject.log} if subject.log else {})}
     with Server(name, subject.command(port), port, None, prefix, settings) as server:
         server.wait_until_right("GET", workload.path, b"", workload.is_right, workload.headers, seconds=120)

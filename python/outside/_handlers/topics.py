@@ -25,7 +25,7 @@ _ID = re.compile(r"[0-9a-f]{1,16}-[0-9]{1,19}", re.ASCII)
 # behind is cut off, and comes back by itself.
 MOST_WAITING = 1000
 MOST_BYTES = 1 << 20
-# Bytes that may wait for a stream that has been behind for less than so many seconds: what comes at once is no sign of a slow reader.
+# Bytes that may wait for a stream within so many seconds of the first that waits: many messages at once do not make a slow reader.
 MOST_AT_ONCE = 16 << 20
 AT_ONCE = 0.25
 
