@@ -24,7 +24,7 @@ logging.basicConfig(stream=sys.stdout, format="%(message)s")
 settings = json.loads(Path(sys.argv[1]).read_text())
 options = settings.pop("websocket", {})
 greeting = settings.pop("greeting", None)
-server = OutsideHTTP(("127.0.0.1", 0))
+server = OutsideHTTP((settings.pop("address", "127.0.0.1"), 0))
 server.config.update(**{"processes": 2, "access_log": "off", "max_workers": 64, "drain_idle": 0.2, **settings})
 heard = []
 

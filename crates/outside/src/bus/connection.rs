@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
 use rustls::ClientConnection;
+use socket2::SockRef;
 
 use crate::descriptors::OwnFile;
 
@@ -75,6 +76,14 @@ pub(super) struct Ready {
 impl BrokerConnection {
     pub(super) fn new(socket: BrokerSocket, tls: Option<ClientConnection>) -> Self {
         Self { socket: OwnSocket(OwnFile::new(socket)), tls: tls.map(Box::new) }
+    }
+
+    /// Takes back what the kernel has not sent. Otherwise it would send that once the broker can be reached again: behind messages
+    /// that were published later, on the next connection.
+    pub(super) fn abandon(&self) {
+        if let BrokerSocket::Tcp(socket) = &*self.socket.0 {
+            SockRef::from(socket).set_linger(Some(Duration::ZERO)).unwrap_or_default();
+        }
     }
 
     /// Reads what has come; `None` if nothing has, 0 bytes at the end.

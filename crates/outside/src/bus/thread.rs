@@ -148,7 +148,11 @@ impl BrokerService {
         let tells_gap = self.bus.arrive(&self.engine);
         self.report_arrival(&facts, tells_gap);
         self.facts = facts;
-        self.carry(&mut connection, &mut *reader)
+        let carried = self.carry(&mut connection, &mut *reader);
+        if carried.is_err() {
+            connection.abandon();
+        }
+        carried
     }
 
     fn report_arrival(&mut self, facts: &BrokerFacts, tells_gap: bool) {
