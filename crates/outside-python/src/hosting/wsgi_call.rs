@@ -18,10 +18,11 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString};
 
-use super::wsgi_fields::{add_fields, bytes_of, fields_of, status_of};
+use super::wsgi_fields::{add_fields, fields_of, status_of};
 use super::wsgi_file::FileWrapper;
 use crate::errors::value_error;
 use crate::logging::{log_exception, log_warning};
+use crate::message::uncopied::{bytes_of, first_bytes_of};
 use crate::support::{kind, lock};
 
 /// The object that an application is given as `start_response`, and gets back as `write`.
@@ -138,7 +139,7 @@ impl WsgiCall {
         let is_cut = room < length && !std::mem::replace(&mut state.was_cut, true);
         if room > 0 {
             state.count += room as u64;
-            let bytes = bytes_of(piece, room);
+            let bytes = first_bytes_of(piece, room);
             if state.feed.is_none() && !now && state.declared == Some(state.count) {
                 // All there is: it leaves with its head when the application has ended its work.
                 state.whole = bytes;
@@ -201,7 +202,7 @@ impl WsgiCall {
                 return Err(error);
             };
             match count {
-                1 => only = Some(bytes_of(&piece, piece.as_bytes().len())),
+                1 => only = Some(bytes_of(&piece)),
                 _ => all.extend_from_slice(piece.as_bytes()),
             }
         }

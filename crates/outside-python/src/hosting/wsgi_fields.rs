@@ -1,26 +1,12 @@
 //! Status, fields and pieces of content as an application gives them. A str holds bytes as latin-1.
 
-use bytes::Bytes;
 use outside::{Headers, Response};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
+use pyo3::types::{PyList, PyString, PyTuple};
 
 use crate::errors::value_error;
 use crate::support::kind;
-
-/// Bytes from which a piece is not copied.
-const LARGE: usize = 32 << 10;
-
-/// A piece of content; a large one is not copied.
-pub(super) fn bytes_of(piece: &Bound<'_, PyBytes>, length: usize) -> Bytes {
-    let bytes = piece.as_bytes();
-    if bytes.len() < LARGE {
-        return Bytes::copy_from_slice(&bytes[..length]);
-    }
-    Bytes::from_owner(PyBackedBytes::from(piece.clone())).slice(..length)
-}
 
 /// Status code and reason phrase of `"200 OK"`.
 pub(super) fn status_of(status: &Bound<'_, PyAny>) -> PyResult<(u16, Vec<u8>)> {

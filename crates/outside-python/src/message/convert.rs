@@ -18,6 +18,7 @@ use crate::message::response::{Response, ResponseFields};
 use crate::message::response_headers::ResponseHeaders;
 use crate::message::stream::stream_of;
 use crate::message::tuple_answer::{TupleAnswer, tuple_answer};
+use crate::message::uncopied::{bytes_of, text_of};
 use crate::support::{is_coroutine, kind};
 use crate::waiting::wait_for;
 
@@ -215,9 +216,9 @@ fn set_cookie(headers: &mut Headers, name: &Bound<'_, PyAny>, cookie: &Bound<'_,
 /// Adds content, and its media type if the handler set none.
 fn fill(mut response: outside::Response, content: &Bound<'_, PyAny>) -> PyResult<outside::Response> {
     let (body, media_type) = if let Ok(text) = content.cast::<PyString>() {
-        (outside::message::Body::Bytes(Bytes::copy_from_slice(text.to_str()?.as_bytes())), TEXT)
+        (outside::message::Body::Bytes(text_of(text)?), TEXT)
     } else if let Ok(bytes) = content.cast::<PyBytes>() {
-        (outside::message::Body::Bytes(Bytes::copy_from_slice(bytes.as_bytes())), BYTES)
+        (outside::message::Body::Bytes(bytes_of(bytes)), BYTES)
     } else if content.is_instance_of::<PyDict>() || content.is_instance_of::<PyList>() {
         (outside::message::Body::Bytes(encoded(content)?), JSON)
     } else if let Ok(file) = content.cast::<FilePath>() {
@@ -228,7 +229,7 @@ fn fill(mut response: outside::Response, content: &Bound<'_, PyAny>) -> PyResult
         (outside::message::Body::Bytes(Bytes::from(bytes.to_vec())), BYTES)
     } else if let Ok(view) = content.cast::<PyMemoryView>() {
         let bytes = view.call_method0(intern!(content.py(), "tobytes"))?;
-        (outside::message::Body::Bytes(Bytes::copy_from_slice(bytes.cast::<PyBytes>()?.as_bytes())), BYTES)
+        (outside::message::Body::Bytes(bytes_of(bytes.cast::<PyBytes>()?)), BYTES)
     } else if content.is_none() {
         return Ok(response);
     } else if is_model(content) {

@@ -22,3 +22,4 @@ pub(crate) mod response;
 pub(crate) mod response_headers;
 pub(crate) mod stream;
 mod tuple_answer;
+pub(crate) mod uncopied;

@@ -17,6 +17,7 @@ use pyo3::types::{PyByteArray, PyBytes, PyString, PyTuple};
 use crate::event_loop::{Described, EventLoop, LoopJob, LoopReport, Rescuers};
 use crate::logging::log_exception;
 use crate::message::media_type::TEXT;
+use crate::message::uncopied::{bytes_of, text_of};
 use crate::support::{kind, lock};
 
 /// The request that a stream answers. `call/context.rs`, which stands above this file, has it.
@@ -78,10 +79,10 @@ fn keep_alive_of(content: &Bound<'_, PyAny>) -> PyResult<Option<KeepAlive>> {
 /// One piece of a streamed body.
 fn piece(value: &Bound<'_, PyAny>) -> PyResult<Bytes> {
     if let Ok(text) = value.cast::<PyString>() {
-        return Ok(Bytes::copy_from_slice(text.to_str()?.as_bytes()));
+        return text_of(text);
     }
     if let Ok(bytes) = value.cast::<PyBytes>() {
-        return Ok(Bytes::copy_from_slice(bytes.as_bytes()));
+        return Ok(bytes_of(bytes));
     }
     if let Ok(bytes) = value.cast::<PyByteArray>() {
         return Ok(Bytes::from(bytes.to_vec()));
