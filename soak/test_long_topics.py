@@ -78,7 +78,7 @@ def test_topics_two_network_namespaces_apart_for_10_s(start, tmp_path):
     spaces = [NetworkNamespace(number) for number in range(2)]
     broker = None
     try:
-        if not all([space.open() for space in spaces]):
+        if not all(space.open() for space in spaces):
             pytest.skip("this user may make no network namespace")
         addresses = [space.broker_address for space in spaces]
         broker = Broker(tmp_path, "--bind", "127.0.0.1", *addresses, "--protected-mode", "no")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 
@@ -131,6 +132,6 @@ def hold_apart(servers: list[TopicServer], link, seconds: float) -> str:
         assert f"apart{1 - number} 0" not in texts, "they were apart"
         own = [text for text in texts if text.startswith("ab"[number] + "-")]
         numbers = [[int(part) for part in text[2:].split()] for text in own]
-        late = [pair for pair in zip(numbers, numbers[1:], strict=False) if pair[0] > pair[1]]
+        late = [pair for pair in itertools.pairwise(numbers) if pair[0] > pair[1]]
         assert not late, f"machine {number} in another order than published: {late[:5]}"
     return f"apart for {apart:.1f} s; {[len(follower.texts) for follower in followers]} messages, none twice"
