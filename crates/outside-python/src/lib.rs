@@ -56,7 +56,7 @@ mod _outside {
     #[pymodule_export]
     use crate::message::input::{_field, _json_content, _media_type};
     #[pymodule_export]
-    use crate::message::json::_json_text;
+    use crate::message::json::{_json_size, _json_text};
     #[pymodule_export]
     use crate::message::request::Request;
     #[pymodule_export]

@@ -45,6 +45,7 @@ impl Fault {
     }
 
     /// The same fault, as the container sees it in which the value has this key or index.
+    #[cold]
     pub(super) fn inside<'py>(
         mut self: Box<Self>,
         container: &Bound<'py, PyAny>,

@@ -9,6 +9,7 @@ pub(crate) mod form;
 pub(crate) mod functions;
 pub(crate) mod input;
 pub(crate) mod json;
+mod json_bytes;
 mod json_encoder;
 mod json_fault;
 mod json_number;
