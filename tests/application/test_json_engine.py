@@ -139,6 +139,30 @@ def test_a_hash_is_no_number(hash):
     assert request_of(json.dumps([{"hash": hash}]).encode()).json() == [{"hash": hash}]
 
 
+def test_numbers_are_read_to_the_last_bit():
+    """With few digits and with many, near the bounds of what a float and an integer of 64 bits hold."""
+    chance = random.Random(23)
+    digits = lambda most: "".join(chance.choice("0123456789") for _ in range(chance.randint(1, most)))
+    numbers = ["-0", "-0.0", "0e5", "9007199254740993.0", "9007199254740993e1", "18446744073709551615", "-9223372036854775808"]
+    for _ in range(5000):
+        whole = chance.choice(["", "-"]) + str(int(digits(chance.choice([3, 19, 21]))))
+        fraction = chance.choice(["", "." + digits(chance.choice([3, 17, 30]))])
+        numbers.append(
+            whole + fraction + chance.choice(["", f"{chance.choice('eE')}{chance.randint(-330, 280)}", "e+5", "E-05"])
+        )
+    for number in numbers:
+        assert repr(request_of(number.encode()).json()) == repr(json.loads(number)), number
+
+
+def test_a_text_that_breaks_off_or_goes_on_is_none():
+    text = '{"a": [1, -2.5e3, "é\\n\\ud83d\\ude00", true, false, null, {}], "b\\u0062": {"c": []}}'.encode()
+    assert request_of(text).json() == json.loads(text)
+    for length in range(len(text)):
+        assert request_of(text[:length]).json() is None, text[:length]
+    for behind in (b",", b"}", b"]", b"0", b'"', b"\0", b"\xff", b"null"):
+        assert request_of(text + behind).json() is None
+
+
 def test_it_is_parsed_once():
     """Each call gives the same object: a change is seen by the next."""
     request = request_of(b'{"a": [1]}')

@@ -1,4 +1,5 @@
-//! JSON between Python's values and bytes: read by `jiter`, written by an encoder of our own (`json_encoder.rs`).
+//! JSON between Python's values and bytes: usual texts are read by `json_reader.rs`, all others by `jiter`; values are written
+//! by an encoder of our own (`json_encoder.rs`).
 
 use bytes::Bytes;
 use jiter::{JsonErrorType, PythonParse, StringCacheMode};
@@ -9,6 +10,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyFloat, PyList};
 
 use crate::message::json_encoder::Encoder;
+use crate::message::json_reader::read;
 
 const MODULE: &str = "outside._handlers.json_text";
 
@@ -59,6 +61,9 @@ pub(crate) fn decoded<'py>(py: Python<'py>, content: &[u8]) -> PyResult<Result<B
 }
 
 fn parsed<'py>(py: Python<'py>, text: &[u8]) -> PyResult<Result<Bound<'py, PyAny>, NoJson>> {
+    if let Some(value) = read(py, text) {
+        return Ok(Ok(value));
+    }
     // Keys are shared between requests; values are not, since they may be secret.
     let parse = PythonParse { cache_mode: StringCacheMode::Keys, ..PythonParse::default() };
     let no_json = |reason: String| Ok(Err(NoJson(reason)));

@@ -13,6 +13,7 @@ mod json_bytes;
 mod json_encoder;
 mod json_fault;
 mod json_number;
+mod json_reader;
 mod known_fields;
 pub(crate) mod media_type;
 pub(crate) mod parameter;
