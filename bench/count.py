@@ -3,9 +3,10 @@
 A count settles questions that a clock cannot on a machine that others use: the access log on and off, one commit against
 another. Each server runs twice under callgrind, answering N and then 2N requests of the hello, or as many messages of a
 WebSocket; the difference divided by N is free of start-up and shut-down. User space only: system calls are counted by
-`strace -f -c`. How many requests share a turn of the event loop depends on the speed of the machine: with `--connections 1` each
-has a turn of its own, and two runs agree.
-Standard library only, and valgrind.
+`strace -f -c`. Servers have a clock that is slowed down as they are (`harness/slow_clock.c`), since they bound a turn of the event
+loop by time: as many requests share one as without callgrind, and two runs agree. The ticks of a server, ten a second, stay
+those of real time, and count about 60 times as much.
+Standard library only, valgrind, and a C compiler.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from harness.server import Server, ServerFailed, free_port
 from harness.workloads import WORKLOADS, Workload
 
 CALLGRIND = paths.WORK / "callgrind"
+SLOW_CLOCK = paths.WORK / "slow_clock.so"
 HELLO, ECHO, ASYNC, HTTP2 = (WORKLOADS[key] for key in ("hello", "ws_echo", "async_hello", "h2_hello"))
 # The kinds of subjects: the programs that are counted for each state of the project.
 RUST, PYTHON = "Rust hello", "Python hello"
@@ -85,6 +87,18 @@ def find_valgrind() -> str | None:
     return shutil.which("valgrind")
 
 
+def make_slow_clock() -> str | None:
+    """Compiles the clock that servers have under callgrind; the reason if that fails."""
+    paths.WORK.mkdir(parents=True, exist_ok=True)
+    source = paths.BENCH / "harness" / "slow_clock.c"
+    command = ["cc", "-O2", "-Wall", "-Werror", "-shared", "-fPIC", "-o", str(SLOW_CLOCK), str(source), "-ldl"]
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    except OSError as error:
+        return str(error)
+    return done.stderr.strip() or "cc has failed" if done.returncode else None
+
+
 def instructions(valgrind: str, name: str, subject: Subject, requests: int, options) -> int:
     """All instructions of one server's life in which it answered this many requests (and one of readiness)."""
     port, workload = free_port(), subject.workload
@@ -104,7 +118,9 @@ def instructions(valgrind: str, name: str, subject: Subject, requests: int, opti
         load.append(f"http://127.0.0.1:{port}{workload.path}")
     # String hashes decide where dictionaries put their keys, and so how many steps a look-up takes.
     # Under callgrind a handler is so slow that the server moves its calls to the pool, in some runs more often than in others.
-    settings = {"PYTHONHASHSEED": "0", "BENCH_INLINE": "1", **({"OUTSIDE_ACCESS_LOG": subject.log} if subject.log else {})}
+    settings = {"PYTHONHASHSEED": "0", "BENCH_INLINE": "1", "LD_PRELOAD": str(SLOW_CLOCK)}
+    if subject.log:
+        settings["OUTSIDE_ACCESS_LOG"] = subject.log
     with Server(name, subject.command(port), port, None, prefix, settings) as server:
         server.wait_until_right("GET", workload.path, b"", workload.is_right, workload.headers, seconds=120)
         result = asked_over_http2(load) if workload.http2 else asked(port, load)
@@ -228,6 +244,8 @@ def main() -> int:
     valgrind = find_valgrind()
     if valgrind is None:
         sys.exit("bench-count: valgrind is missing (on Debian and Ubuntu: apt install valgrind)")
+    if reason := make_slow_clock():
+        sys.exit(f"bench-count: the clock for callgrind cannot be compiled: {reason}")
     if reason := install.programs(say):
         sys.exit(f"bench-count: the Rust parts cannot be built: {reason}")
     counts: dict[str, dict[tuple[str, str], dict]] = {}
