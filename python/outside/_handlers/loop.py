@@ -65,6 +65,8 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 # The rings (io_uring) of the loop: nothing but their kind and the time of their making tells them from those of the program.
 rings: list[int] = []
+# Looked up once: the attribute of a context variable costs a call as much as the call itself does.
+_set_logged = LOGGED.set
 # Held while the loop is made: a fork waits, so that it knows all descriptors of the loop.
 making = threading.Lock()
 
@@ -237,7 +239,7 @@ class _Server:
         return context.run(self._start, coroutine)
 
     async def _answer(self, ticket: int, call: Any, function: Any, request: Any) -> None:
-        LOGGED.set(call.request if request is None else request)
+        _set_logged(call.request if request is None else request)
         try:
             value = await (function() if request is None else function(request))
         except asyncio.CancelledError:
