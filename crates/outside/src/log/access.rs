@@ -96,6 +96,10 @@ impl AccessLine<'_> {
 
 /// The request line without secrets.
 fn shown_line(request: &Request) -> Cow<'_, [u8]> {
+    // A target that ends with its path has no query to look through. One that could not be decoded has no path.
+    if request.path.start < request.path.end && request.path.end == request.target.end {
+        return Cow::Borrowed(request.line());
+    }
     match shown_target(request.target()) {
         Cow::Borrowed(_) => Cow::Borrowed(request.line()),
         Cow::Owned(target) => Cow::Owned(format!("{} {target} {}", request.method(), request.version()).into_bytes()),
@@ -140,4 +144,31 @@ pub(super) fn push_json_text(out: &mut Vec<u8>, text: &str) {
         }
     }
     out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::http1::decode_head;
+
+    #[test]
+    fn request_lines_without_secrets() {
+        for (line, shown) in [
+            ("GET /hello HTTP/1.1", "GET /hello HTTP/1.1"),
+            ("GET /hello? HTTP/1.0", "GET /hello? HTTP/1.0"),
+            ("GET /a/../b%2F?q=1&token=2 HTTP/1.1", "GET /a/../b%2F?q=1&token=*** HTTP/1.1"),
+            ("GET http://a/b?token=2 HTTP/1.1", "GET http://a/b?token=*** HTTP/1.1"),
+            ("GET http://a?token=2 HTTP/1.1", "GET http://a?token=*** HTTP/1.1"),
+            ("OPTIONS * HTTP/1.1", "OPTIONS * HTTP/1.1"),
+            // Heads that are refused after their first line.
+            ("GET /%zz%00?token=2 HTTP/1.1", "GET /%zz%00?token=*** HTTP/1.1"),
+            ("GET a?token=2 HTTP/1.1", "GET a?token=*** HTTP/1.1"),
+            ("CONNECT a:1?token=2 HTTP/1.1", "CONNECT a:1?token=*** HTTP/1.1"),
+        ] {
+            let mut request = Request::empty(crate::message::NO_ADDRESS);
+            let head = format!("{line}\r\nHost: a\r\n\r\n");
+            let _a_refused_head_has_a_line = decode_head(head.as_bytes(), 1, &mut request);
+            assert_eq!(String::from_utf8_lossy(&shown_line(&request)), shown);
+        }
+    }
 }
