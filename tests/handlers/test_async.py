@@ -12,7 +12,7 @@ import pytest
 from outside import Response
 from support.harness import Script
 from support.names import steady
-from support.wire import Wire, request_bytes
+from support.wire import DEADLINE, Wire, request_bytes
 
 
 @pytest.mark.parametrize(
@@ -319,3 +319,28 @@ def test_tasks_that_handlers_have_made_are_cancelled_and_awaited(processes):
     assert ended == sorted(f"{name} has ended" for name in ("async", "before", "before", "stream", "the last one"))
     assert "destroyed but it is pending" not in script.errors
     assert script.errors.count("RuntimeError: at the end") == 1, script.errors
+
+
+def test_an_answer_does_not_wait_for_a_handler_behind_it_that_blocks(serve):
+    """Answers of one batch wake the reactor once: not only at the end of the batch, if that does not come."""
+    gate, end = threading.Event(), threading.Event()
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def handler(request):
+        loops.append(asyncio.get_running_loop())
+        if request.url == "/blocks":
+            end.wait(DEADLINE)
+        return request.url
+
+    running = serve({"/quick": handler, "/blocks": handler, "/plain": lambda request: "plain"})
+    assert running.fetch("/quick").text == "/quick"
+    with running.wire() as quick, running.wire() as last:
+        loops[0].call_soon_threadsafe(gate.wait, DEADLINE)
+        quick.send(request_bytes("/quick"))
+        last.send(request_bytes("/blocks"))
+        # The event loop of the server has gone round, so both are handed over.
+        assert [running.fetch("/plain").text for _ in range(3)] == ["plain"] * 3
+        gate.set()
+        assert quick.receive_answer().text == "/quick"
+        end.set()
+        assert last.receive_answer().text == "/blocks"

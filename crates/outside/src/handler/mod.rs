@@ -30,6 +30,7 @@ use std::sync::Arc;
 
 pub use answering::Answering;
 pub use asynchronous::{Asynchronous, asynchronous};
+pub(crate) use held_wakes::wake_overdue;
 pub use held_wakes::{hold_wakes, release_wakes, wake_held};
 pub use leaving::{CancelOnDisconnect, cancel_on_disconnect};
 pub use named::{HasName, NamedHandler, named};

@@ -33,7 +33,7 @@ use crate::config::Config;
 use crate::connection::trim_memory;
 use crate::error::Error;
 use crate::exchange::{DRAINING, InFlight, LEAVING, Order, RETIRING, Service};
-use crate::handler::LanguageRuntime;
+use crate::handler::{LanguageRuntime, wake_overdue};
 use crate::log::{Level, Log, LogSink};
 use crate::metrics::Meter;
 use crate::site::{Front, Site, ToHttps};
@@ -401,6 +401,7 @@ async fn tick(service: Arc<Service>, control: Arc<Control>) {
     loop {
         ticker.tick().await;
         service.registry.tick(&service.clock);
+        wake_overdue();
         trim_memory();
         if let Some(memory) = &service.memory {
             memory.look(service.clock.now(), &service.log);
