@@ -57,4 +57,5 @@ def test_a_request_that_comes_with_a_flood_is_answered_in_the_middle_of_it(serve
         flood.close_cleanly()
     # Handlers of the other styles have threads and tasks of their own, which Python lets run as it likes.
     if style == CALLBACKS:
-        assert max(counts) <= 200, counts
+        # A turn has 16 messages; some turns pass until the server looks at the other connection.
+        assert max(counts) <= MANY // 4, counts
