@@ -38,7 +38,8 @@ fn held() -> MutexGuard<'static, HeldWakes> {
 pub fn hold_wakes() -> bool {
     let begins = !HOLDS.replace(true);
     if begins {
-        held().since = Some(Instant::now());
+        let mut held = held();
+        (held.answers, held.since) = (0, Some(Instant::now()));
     }
     begins
 }
