@@ -80,7 +80,10 @@ impl Shared {
         let found = active.iter().rposition(|other| other.request.is(request)).map(|at| active.swap_remove(at));
         // The request is dropped without the lock, which another thread may wait for.
         drop(active);
-        if let Some(ActiveRequest { thread: Some(thread), interrupted: true, .. }) = found {
+        let Some(ActiveRequest { request, thread, interrupted, .. }) = found else { return };
+        // An object that is bound is dropped without a look at whether this thread is attached to Python.
+        drop(request.into_bound(py));
+        if let Some(thread) = thread.filter(|_| interrupted) {
             // An exception that has not reached the handler must not reach the next one on this thread.
             interrupt::withdraw(py, thread);
         }

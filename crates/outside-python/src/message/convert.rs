@@ -133,26 +133,29 @@ pub(crate) fn located(function: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
 pub(crate) fn response_of(py: Python<'_>, response: &Response) -> PyResult<outside::Response> {
     let (made, content) = head_of(py, response)?;
     match content {
-        Some(content) => fill(made, content.bind(py)),
+        Some(content) => fill(made, &content),
         None => Ok(made),
     }
 }
 
 /// The same without its content, and the content.
-pub(crate) fn head_of(py: Python<'_>, response: &Response) -> PyResult<(outside::Response, Option<Py<PyAny>>)> {
+pub(crate) fn head_of<'py>(
+    py: Python<'py>,
+    response: &Response,
+) -> PyResult<(outside::Response, Option<Bound<'py, PyAny>>)> {
     let ResponseFields { status_code, headers, content, cookies } = response.fields(py);
     let mut made = outside::Response::new(status_code);
     if let Some(headers) = headers {
-        for (name, value) in headers.bind(py).iter() {
+        for (name, value) in headers.into_bound(py).iter() {
             set_header(made.headers_mut(), &name, &value)?;
         }
     }
     if let Some(cookies) = cookies {
-        for (name, cookie) in cookies.bind(py).iter() {
+        for (name, cookie) in cookies.into_bound(py).iter() {
             set_cookie(made.headers_mut(), &name, &cookie)?;
         }
     }
-    Ok((made, content))
+    Ok((made, content.map(|content| content.into_bound(py))))
 }
 
 fn set_header(headers: &mut Headers, name: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {

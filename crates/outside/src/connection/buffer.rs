@@ -98,7 +98,7 @@ impl ReadBuffer {
 
     /// Gives the memory back if the buffer holds no unread byte.
     pub(super) fn unused(&mut self) {
-        if self.start == self.end {
+        if self.start == self.end && !self.bytes.is_empty() {
             self.give_back();
         }
     }
@@ -262,7 +262,7 @@ pub(in crate::connection) fn poll_fill(
     size: usize,
     context: &mut Context<'_>,
 ) -> Poll<io::Result<usize>> {
-    let polled = stream.poll_read(context, input.room(size));
+    let polled = stream.poll_read_into(context, || input.room(size));
     if let Poll::Ready(Ok(count)) = polled {
         input.filled(count);
     }

@@ -203,6 +203,20 @@ impl Connection {
         poll_fn(|context| poll_read(stream, input, &dispatcher.control, size, context, waiting)).await
     }
 
+    /// Writes the answers of one round. Nearly always the socket takes them as a whole, so it is asked before the runtime is;
+    /// the read that brought the requests has counted as a step of this task, so that no task has more than its turn.
+    async fn write_answers(&mut self, answers: &[u8]) -> Result<(), Stop> {
+        let count = match self.stream.try_write(&[io::IoSlice::new(answers)]) {
+            Poll::Ready(Ok(count)) => count,
+            Poll::Ready(Err(_)) | Poll::Pending => 0,
+        };
+        self.written += count as u64;
+        match &answers[count..] {
+            [] => Ok(()),
+            rest => self.write(rest, b"").await,
+        }
+    }
+
     /// Writes all bytes of both slices, with one system call if the socket takes them.
     async fn write(&mut self, first: &[u8], second: &[u8]) -> Result<(), Stop> {
         let total = first.len() + second.len();

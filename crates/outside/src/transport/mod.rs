@@ -94,6 +94,28 @@ impl Stream {
         polled.map_ok(|()| filled.filled().len())
     }
 
+    /// Reads into the buffer that `room` gives; 0 is the end. A buffer is asked for when there may be bytes to read.
+    pub(crate) fn poll_read_into<'b>(
+        &mut self,
+        context: &mut Context<'_>,
+        room: impl FnOnce() -> &'b mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        std::task::ready!(self.poll_readable(context));
+        #[cfg(target_os = "linux")]
+        if let Self::Tcp(stream) = self {
+            let buffer = room();
+            loop {
+                match receive(stream, buffer) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        std::task::ready!(stream.poll_read_ready(context))?;
+                    }
+                    received => return Poll::Ready(received.map(|(count, _)| count)),
+                }
+            }
+        }
+        self.poll_read(context, room())
+    }
+
     /// Reads behind the bytes that the buffer holds, at most `most` bytes, without growing it. Not for TLS, whose
     /// records are decrypted in place.
     pub(crate) fn poll_read_behind(
@@ -267,17 +289,27 @@ impl Stream {
 #[cfg(target_os = "linux")]
 fn poll_receive(stream: &TcpStream, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<(usize, bool)>> {
     loop {
-        let mut count = 0;
-        let received = stream.try_io(Interest::READABLE, || {
-            (_, count) = rustix::net::recv(stream, &mut *buffer, rustix::net::RecvFlags::empty())?;
-            // A short read means that all was read: the system reports when there is more (epoll(7), question 9).
-            if 0 < count && count < buffer.len() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
-        });
-        match received {
-            Ok(()) => return Poll::Ready(Ok((count, false))),
-            Err(_) if count > 0 => return Poll::Ready(Ok((count, stream.poll_read_ready(context).is_pending()))),
+        match receive(stream, buffer) {
+            Ok((count, was_all)) => {
+                return Poll::Ready(Ok((count, was_all && stream.poll_read_ready(context).is_pending())));
+            }
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Poll::Ready(Err(error)),
             Err(_) => std::task::ready!(stream.poll_read_ready(context))?,
         }
+    }
+}
+
+/// Reads at once, and says whether the socket is known to have no more bytes: the runtime waits for the system then.
+#[cfg(target_os = "linux")]
+fn receive(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<(usize, bool)> {
+    let mut count = 0;
+    let received = stream.try_io(Interest::READABLE, || {
+        (_, count) = rustix::net::recv(stream, &mut *buffer, rustix::net::RecvFlags::empty())?;
+        // A short read means that all was read: the system reports when there is more (epoll(7), question 9).
+        if 0 < count && count < buffer.len() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+    });
+    match received {
+        Err(_) if count > 0 => Ok((count, true)),
+        received => received.map(|()| (count, false)),
     }
 }

@@ -57,7 +57,7 @@ impl Connection {
             }
         }
         if result.is_ok() && !out.is_empty() {
-            result = self.write(&out, b"").await;
+            result = self.write_answers(&out).await;
         }
         give_output(out);
         self.dispatcher.service.measure(exchanges.iter().filter_map(sample));
