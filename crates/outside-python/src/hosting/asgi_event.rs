@@ -1,6 +1,8 @@
 //! Events of ASGI applications as Python's dictionaries: their parts are taken and checked, and the exceptions about wrong
 //! ones are made.
 
+use std::borrow::Cow;
+
 use bytes::{Bytes, BytesMut};
 use outside::message::{Body, reason_phrase};
 use outside::websocket::Message;
@@ -11,6 +13,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyString, PyTuple};
 
+use crate::message::uncopied::bytes_of;
 use crate::support::kind;
 
 /// The answer with this head and content.
@@ -79,7 +82,7 @@ pub(crate) fn headers_of(given: &Bound<'_, PyAny>) -> PyResult<Headers> {
             Ok(pair) if pair.len() == 2 => (pair.get_item(0)?, pair.get_item(1)?),
             _ => (pair.get_item(0)?, pair.get_item(1)?),
         };
-        let (name, value) = (octets(&name)?, octets(&value)?);
+        let (name, value) = (short_octets(&name)?, short_octets(&value)?);
         let name = std::str::from_utf8(&name)
             .map_err(|_| PyValueError::new_err("the name of a header field is a token of ASCII characters"))?;
         headers.append(name, &value).map_err(|error| PyValueError::new_err(error.to_string()))?;
@@ -87,10 +90,18 @@ pub(crate) fn headers_of(given: &Bound<'_, PyAny>) -> PyResult<Headers> {
     Ok(headers)
 }
 
+/// The bytes of any buffer, for a moment.
+fn short_octets<'a>(value: &'a Bound<'_, PyAny>) -> PyResult<Cow<'a, [u8]>> {
+    match value.cast::<PyBytes>() {
+        Ok(bytes) => Ok(Cow::Borrowed(bytes.as_bytes())),
+        Err(_) => Ok(Cow::Owned(octets(value)?.into())),
+    }
+}
+
 /// The bytes of any buffer.
 pub(crate) fn octets(value: &Bound<'_, PyAny>) -> PyResult<Bytes> {
     if let Ok(bytes) = value.cast::<PyBytes>() {
-        return Ok(Bytes::copy_from_slice(bytes.as_bytes()));
+        return Ok(bytes_of(bytes));
     }
     if let Ok(bytes) = value.cast::<PyByteArray>() {
         return Ok(Bytes::from(bytes.to_vec()));

@@ -1,86 +1,17 @@
 //! The scope of a call (ASGI 3, HTTP and WebSocket 2.5): a dictionary from the request as it was received.
 
-use std::collections::HashMap;
-
 use outside::Request;
 use outside::message::decode_lossy;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use crate::hosting::address::address_text;
 use crate::hosting::asgi_extensions::OFFERED;
-
-/// Names of fields that most requests have: their objects are made once.
-const NAMES: &[&str] = &[
-    "accept",
-    "accept-charset",
-    "accept-encoding",
-    "accept-language",
-    "access-control-request-headers",
-    "access-control-request-method",
-    "authorization",
-    "cache-control",
-    "connection",
-    "content-disposition",
-    "content-encoding",
-    "content-language",
-    "content-length",
-    "content-type",
-    "cookie",
-    "date",
-    "dnt",
-    "expect",
-    "forwarded",
-    "from",
-    "host",
-    "if-match",
-    "if-modified-since",
-    "if-none-match",
-    "if-range",
-    "if-unmodified-since",
-    "keep-alive",
-    "origin",
-    "pragma",
-    "priority",
-    "proxy-authorization",
-    "range",
-    "referer",
-    "sec-ch-ua",
-    "sec-ch-ua-mobile",
-    "sec-ch-ua-platform",
-    "sec-fetch-dest",
-    "sec-fetch-mode",
-    "sec-fetch-site",
-    "sec-fetch-user",
-    "sec-websocket-extensions",
-    "sec-websocket-key",
-    "sec-websocket-protocol",
-    "sec-websocket-version",
-    "te",
-    "traceparent",
-    "tracestate",
-    "transfer-encoding",
-    "upgrade",
-    "upgrade-insecure-requests",
-    "user-agent",
-    "via",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-prefix",
-    "x-forwarded-proto",
-    "x-real-ip",
-    "x-request-id",
-    "x-requested-with",
-];
+use crate::hosting::usual_names::UsualNames;
 
 /// The keys of a scope that each request fills itself.
 const PLACES: &[&str] = &["http_version", "scheme", "raw_path", "query_string", "path", "headers", "client", "server"];
-
-/// Bytes of the longest name that is looked up among them.
-const LONGEST_NAME: usize = 32;
 
 /// The protocol of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,12 +142,10 @@ fn is_below(path: &str, prefix: &str) -> bool {
 
 /// The path and the query of a target, which may have the absolute form (RFC 9112 section 3.2.2).
 fn path_and_query(target: &str) -> (&str, &str) {
-    let below = match target.find("://") {
-        Some(at) if !target.starts_with('/') => {
-            let rest = &target[at + 3..];
-            rest.find(['/', '?']).map_or("", |slash| &rest[slash..])
-        }
-        _ => target,
+    let absolute = if target.starts_with('/') { None } else { target.split_once("://") };
+    let below = match absolute {
+        Some((_, rest)) => rest.find(['/', '?']).map_or("", |slash| &rest[slash..]),
+        None => target,
     };
     let (path, query) = below.split_once('?').unwrap_or((below, ""));
     (if path.is_empty() { "/" } else { path }, query)
@@ -224,30 +153,19 @@ fn path_and_query(target: &str) -> (&str, &str) {
 
 /// The fields as pairs of bytes, names in lower case; the host first, which HTTP/2 has apart from the fields.
 fn headers<'py>(py: Python<'py>, request: &Request) -> PyResult<Bound<'py, PyList>> {
-    static KNOWN: PyOnceLock<HashMap<&'static [u8], Py<PyBytes>>> = PyOnceLock::new();
-    let known = KNOWN.get_or_init(py, || {
-        NAMES.iter().map(|name| (name.as_bytes(), PyBytes::new(py, name.as_bytes()).unbind())).collect()
-    });
+    let usual = UsualNames::get(py);
     let fields = request.headers();
     let list = PyList::empty(py);
     if request.version() == "HTTP/2" && fields.get_bytes("host").is_none() && !request.host().is_empty() {
-        list.append((known.get(&b"host"[..]), PyBytes::new(py, request.host().as_bytes())))?;
+        list.append((PyBytes::new(py, b"host"), PyBytes::new(py, request.host().as_bytes())))?;
     }
-    for (name, value) in fields.iter() {
-        let mut lower = [0; LONGEST_NAME];
+    for (name, value) in fields.iter_bytes() {
         let value = PyBytes::new(py, value);
-        let short = lower.get_mut(..name.len()).and_then(|lower| {
-            lower.copy_from_slice(name.as_bytes());
-            lower.make_ascii_lowercase();
-            known.get(&*lower)
-        });
-        match short {
-            Some(name) => list.append(PyTuple::new(py, [name.bind(py), &value])?)?,
-            None => {
-                let name = PyBytes::new(py, name.to_ascii_lowercase().as_bytes());
-                list.append(PyTuple::new(py, [&name, &value])?)?;
-            }
-        }
+        let pair = match usual.find(name) {
+            Some(usual) => PyTuple::new(py, [usual.lower.bind(py), &value])?,
+            None => PyTuple::new(py, [&PyBytes::new(py, &name.to_ascii_lowercase()), &value])?,
+        };
+        list.append(pair)?;
     }
     Ok(list)
 }

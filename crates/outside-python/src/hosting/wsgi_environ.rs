@@ -14,8 +14,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use super::address::address_text;
+use super::usual_names::{UsualNames, key_of};
 use super::wsgi_input::{Input, no_input};
-use super::wsgi_names::{UsualNames, key_of};
 
 /// Fills in a copy of the template. `listener` are its name and port, if it has them; `below` are the path of the server behind its proxy and the mount's path, both without
 /// a slash at the end.

@@ -103,6 +103,11 @@ impl Headers {
         self.fields.iter().map(|field| (self.name_str(field), self.value_of(field)))
     }
 
+    /// The same with the names as bytes, which spares a look at whether they are text.
+    pub fn iter_bytes(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.fields.iter().map(|field| (self.name_of(field), self.value_of(field)))
+    }
+
     /// Adds a field at the end, even if the name exists already.
     ///
     /// # Errors

@@ -1,8 +1,9 @@
-//! The keys of `environ` for the names of header fields. Usual names have keys that are made once.
+//! Names of header fields as applications get them: the keys of `environ`, and names in lower case of a scope. Those of usual
+//! names are made once.
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::PyString;
+use pyo3::types::{PyBytes, PyString};
 
 /// Names that clients, browsers and proxies send, in their usual spelling; HTTP/2 has them in lower case.
 const USUAL: [&str; 62] = [
@@ -72,10 +73,13 @@ const USUAL: [&str; 62] = [
 /// Places of the table, over four for each spelling, so that most names are found at once.
 const PLACES: usize = 512;
 
-/// A usual name, and its key.
+/// A usual name.
 pub(super) struct UsualName {
     name: Box<[u8]>,
+    /// The key of `environ`.
     pub(super) key: Py<PyString>,
+    /// The name in lower case.
+    pub(super) lower: Py<PyBytes>,
     /// Identifies the name in all its spellings.
     pub(super) number: u32,
 }
@@ -93,8 +97,10 @@ impl UsualNames {
                 let key = PyString::intern(py, &key_of(usual));
                 let lower = usual.to_ascii_lowercase();
                 let titled = titled(&lower);
+                let octets = PyBytes::new(py, lower.as_bytes());
                 for name in [usual, &lower, &titled] {
-                    table.add(UsualName { name: name.as_bytes().into(), key: key.clone().unbind(), number });
+                    let (key, lower) = (key.clone().unbind(), octets.clone().unbind());
+                    table.add(UsualName { name: name.as_bytes().into(), key, lower, number });
                 }
             }
             table
