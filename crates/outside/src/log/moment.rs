@@ -18,10 +18,19 @@ pub(crate) struct Moment {
 impl Moment {
     /// The present second.
     pub(crate) fn now() -> Self {
+        Self::of_second(Self::present_second())
+    }
+
+    /// Seconds since 1970.
+    pub(crate) fn present_second() -> u64 {
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+    }
+
+    /// The second that is so many behind the first one of 1970.
+    pub(crate) fn of_second(unix: u64) -> Self {
         thread_local! {
             static LAST: RefCell<Moment> = RefCell::new(Moment::at(0));
         }
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         LAST.with_borrow_mut(|last| {
             if last.unix != unix {
                 *last = Self::at(unix);
