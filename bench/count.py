@@ -37,8 +37,8 @@ RUST, PYTHON = "Rust hello", "Python hello"
 LOGS = ("off", "common")
 # Echo servers for WebSockets; all but the first are Python.
 ECHOES = ("ws-rust", "ws-callbacks", "ws-async", "ws-blocking")
-# Hellos that are asked over HTTP/2 by h2load, one that an `async def` function answers, and one with hooks around it.
-OTHERS = ("h2-rust", "h2-python", "async", "hooks")
+# Hellos that are asked over HTTP/2 by h2load, one that an `async def` function answers, one with hooks around it, one with metrics.
+OTHERS = ("h2-rust", "h2-python", "async", "hooks", "metrics")
 
 
 @dataclass(frozen=True)
@@ -185,6 +185,7 @@ def subjects(built: Built, options) -> list[Subject]:
         ("h2-python", "outside_app.py", HTTP2),
         ("async", "outside_routes_app.py", ASYNC),
         ("hooks", "outside_hooks_app.py", HELLO),
+        ("metrics", "outside_metrics_app.py", HELLO),
     )
     for kind, app, workload in others:
         if kind in options.what:
@@ -196,7 +197,7 @@ def subjects(built: Built, options) -> list[Subject]:
 def states(options) -> list[Built]:
     """The working tree first, then the other commits."""
     rust = not {"rust", "ws-rust", "h2-rust"}.isdisjoint(options.what)
-    python = not {"python", *ECHOES[1:], "h2-python", "async", "hooks"}.isdisjoint(options.what)
+    python = not {"python", *ECHOES[1:], "h2-python", "async", "hooks", "metrics"}.isdisjoint(options.what)
     if rust and (reason := install.our_rust(say)):
         say(f"absent   Rust of the working tree: {reason}")
     if python and (reason := install.our_python()):

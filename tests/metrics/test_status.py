@@ -21,6 +21,7 @@ from support.certificates import certificate
 from support.harness import PROGRAMS, wait_until
 from support.metrics import stop
 from support.subprocesses import run_process, start_process
+from support.timing import Judge
 from support.wire import Wire, fetch, request_bytes
 
 APP = (PROGRAMS / "metrics_app.py").read_text().splitlines()
@@ -98,7 +99,7 @@ def test_the_stack_is_right_to_the_line(start_measured, names):
     script = start_measured(processes=2, status_page=True)
     script.wait_for_workers(2)
     host, port = script.address
-    wires, clients = [], {}
+    wires, clients, judge, slowest = [], {}, Judge(), 0.0
     for path, *_ in (CALLS[name] for name in names):
         if path in SOCKETS:
             clients[path] = connect(f"ws://{host}:{port}{path}?token=secret", proxy=None)
@@ -114,7 +115,7 @@ def test_the_stack_is_right_to_the_line(start_measured, names):
         assert "secret" not in json.dumps(row)
         begun = time.monotonic()
         shown = stack(script, row)
-        assert time.monotonic() - begun < 2, name
+        slowest = max(slowest, time.monotonic() - begun)
         frames = re.findall(r'File "([^"]+)", line (\d+),? in (\w+)', shown)
         own = [(int(line), where) for file, line, where in frames if file.endswith("metrics_app.py")]
         # A loop is at one of its two lines.
@@ -126,6 +127,7 @@ def test_the_stack_is_right_to_the_line(start_measured, names):
     for client in clients.values():
         client.socket.close()
     del wires
+    judge.at_most(slowest, 1, "a stack")
 
 
 def texts(script) -> list[str]:

@@ -68,6 +68,12 @@ def sleep(request: Request) -> str:
     return "never"
 
 
+@server.get("/pause/{milliseconds:int}", blocking=False)
+def pause(request: Request, milliseconds: int) -> str:
+    time.sleep(milliseconds / 1000)
+    return "paused"
+
+
 @server.get("/loop")
 def loop(request: Request) -> str:
     number = 0

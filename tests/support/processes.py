@@ -220,9 +220,11 @@ class Load:
             assert not thread.is_alive(), "a client hangs"
 
     def wait_for(self, more: int) -> None:
-        """So many more answers have come."""
+        """So many more answers have come; a thousand of them within a deadline."""
         enough = self.answers + more
-        wait_until(lambda: self.answers >= enough, f"{more} more answers")
+        while self.answers < enough:
+            step = min(self.answers + 1000, enough)
+            wait_until(lambda step=step: self.answers >= step, f"{more} more answers")
 
     def _ask_on_one(self, client: int) -> None:
         """Keeps its connection until the server says close."""

@@ -36,6 +36,7 @@ mod settle;
 mod spool;
 mod state;
 mod turn;
+mod turn_times;
 
 pub(crate) use address_count::AddressVerdict;
 pub(crate) use clock::{Clock, millis};
@@ -58,3 +59,4 @@ pub(crate) use service::{DRAINING, LEAVING, RETIRING, Service};
 pub(crate) use spool::Spool;
 pub(crate) use state::{Exchange, Work};
 pub(crate) use turn::{Occasion, Turn};
+pub(crate) use turn_times::TurnTimes;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::clock::Clock;
 use super::connection_limit::ConnectionLimit;
@@ -14,15 +14,16 @@ use super::loop_share::LoopShare;
 use super::memory_bound::MemoryBound;
 use super::registry::ConnectionRegistry;
 use super::request_count::RequestCount;
+use super::turn_times::TurnTimes;
 use crate::budget::Budget;
 use crate::compression::Press;
 use crate::config::Config;
 use crate::content::Spools;
 use crate::files::FileContent;
-use crate::log::{Level, Log};
+use crate::log::{Level, Log, Moment};
 use crate::message::Request;
 use crate::metrics::names::TLS_HANDSHAKES;
-use crate::metrics::{RequestKind, RequestMeter, Sample, count_handler, handler_cells};
+use crate::metrics::{RequestKind, RequestMeter, Sample};
 use crate::protocol::http1::HeadLimits;
 use crate::protocol::websocket::DeflatePool;
 use crate::site::{Front, Site};
@@ -39,6 +40,7 @@ pub(crate) struct Service {
     pub(crate) log: Arc<Log>,
     pub(crate) registry: ConnectionRegistry,
     pub(crate) clock: Arc<Clock>,
+    pub(crate) times: TurnTimes,
     /// The connections of all reactors, counted.
     pub(crate) connection_limit: Arc<ConnectionLimit>,
     /// The stage of the server's end: 0, [`LEAVING`], [`RETIRING`] or [`DRAINING`].
@@ -96,10 +98,20 @@ impl Service {
         self.stage.load(Ordering::Relaxed) >= DRAINING
     }
 
+    /// The time at which a request has come: that of this turn of the event loop; `None` if nothing asks for it.
+    pub(crate) fn began(&self) -> Option<Instant> {
+        self.is_timed.then(|| self.times.time(self.executor.turn()))
+    }
+
+    /// The second of an answer that is sent in this turn of the event loop.
+    pub(crate) fn moment(&self) -> Moment {
+        self.times.moment(self.executor.turn())
+    }
+
     /// Counts exchanges whose answers were sent.
-    pub(crate) fn measure<'e>(&self, samples: impl Iterator<Item = Sample<'e>>) {
+    pub(crate) fn measure(&self, samples: impl Iterator<Item = Sample>) {
         if let Some(meter) = &self.meter {
-            meter.record(samples);
+            meter.record(samples, self.times.end(self.executor.turn()));
         }
     }
 
@@ -107,7 +119,7 @@ impl Service {
     pub(crate) fn count_handler(&self, request: &Request, lasted: Duration) {
         if let Some(meter) = &self.meter {
             let number = request.route_number.load(Ordering::Relaxed);
-            count_handler(&handler_cells(&meter.meter, number).lasted, lasted);
+            meter.count_handler(number, lasted);
         }
     }
 
@@ -118,11 +130,13 @@ impl Service {
         }
     }
 
-    /// Notes the request that a connection answers from now on, for the number of those by method and scheme.
-    pub(crate) fn note_active(&self, control: &ConnectionControl, request: &Request) {
-        if self.meter.is_some() {
-            control.set_kind(RequestKind::of(request.method(), request.is_secure));
-        }
+    /// Notes the request that a connection answers from now on, for the number of those by method and scheme. Returns these two,
+    /// where requests are counted.
+    pub(crate) fn note_active(&self, control: &ConnectionControl, request: &Request) -> Option<RequestKind> {
+        self.meter.as_ref()?;
+        let kind = RequestKind::of(request.method(), request.is_secure);
+        control.set_kind(kind);
+        Some(kind)
     }
 
     /// Counts a TLS handshake with its result; `terms` are the version and whether a session was resumed.

@@ -14,6 +14,7 @@ use crate::files::{FileContent, StoredFile};
 use crate::handler::{Function, LanguageRuntime};
 use crate::log::Log;
 use crate::message::{Body, BodyStream, Headers, Pull, Request, Response};
+use crate::metrics::RequestKind;
 use crate::placement::Placement;
 use crate::site::Snapshot;
 use crate::websocket::{Acceptance, FlushQueue};
@@ -41,6 +42,8 @@ pub(crate) struct Exchange {
     pub(crate) is_admitted: bool,
     /// When the head was complete, if the log shows durations or the metrics have them.
     pub(crate) began: Option<Instant>,
+    /// Method and scheme, once they were noted for the metrics.
+    pub(crate) kind: Option<RequestKind>,
     /// Whether the handler is cancelled when its client leaves, if the route has a setting for that.
     pub(crate) cancel_on_disconnect: Option<bool>,
     /// Whether the answer was sent while the call ran; and whether this is such an answer, whose call may still run.
@@ -100,6 +103,7 @@ impl Exchange {
             attachment: None,
             is_admitted: false,
             began: None,
+            kind: None,
             cancel_on_disconnect: None,
             is_sent: false,
             is_early: false,

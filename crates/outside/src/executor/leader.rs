@@ -75,6 +75,7 @@ impl<C: Command> Executor<C> {
     }
 
     fn run_inside(&self) -> LoopExit {
+        self.sentinel.turns.next();
         C::Woken::set_inside(true);
         let turn = self.run_loop();
         C::Woken::set_inside(false);
@@ -143,6 +144,8 @@ impl<C: Command> Executor<C> {
         }
         let mut deliveries = std::mem::take(&mut *outbox);
         drop(outbox);
+        // No time from before the end of these calls is the end of their answers.
+        self.sentinel.turns.next();
         for delivery in deliveries.drain(..) {
             match delivery {
                 Handback::Commands(slot, exchanges) => slot.put(exchanges),

@@ -29,6 +29,7 @@ mod task_queue;
 mod tests;
 mod thread_life;
 mod threads;
+mod turns;
 mod watch;
 
 pub(crate) use command::{Callback, Command, MOST_HELD, ThreadFrame, Woken};

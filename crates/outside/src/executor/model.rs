@@ -48,6 +48,8 @@ mod task_queue;
 mod thread_life;
 #[path = "threads.rs"]
 mod threads;
+#[path = "turns.rs"]
+mod turns;
 #[path = "watch.rs"]
 mod watch;
 
@@ -69,12 +71,10 @@ use sync::Mutex;
 use trial::{FOR_EVER, PATIENCE, Trial};
 
 /// Tries a trial under many schedules: half of them random, half with few but nasty switches.
-fn check(trial: impl Fn() + Send + Sync + 'static) {
+fn check(trial: impl Fn() + Clone + Send + Sync + 'static) {
     let runs = std::env::var("OUTSIDE_MODEL_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(300);
-    let trial = Arc::new(trial);
-    let mut config = Config::new();
+    let (again, mut config) = (trial.clone(), Config::new());
     (config.stack_size, config.max_steps) = (1 << 18, MaxSteps::FailAfter(200_000));
-    let again = Arc::clone(&trial);
     Runner::new(RandomScheduler::new(runs / 2), config.clone()).run(move || again());
     Runner::new(PctScheduler::new(4, runs / 2), config).run(move || trial());
 }

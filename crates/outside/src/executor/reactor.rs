@@ -89,8 +89,9 @@ impl<C: Command> Executor<C> {
     /// Starts an event loop and the threads that drive it, with a pool of these limits while no handler is late. `number`
     /// is the reactor's, counted from 0.
     pub(crate) fn start(number: usize, host: Arc<C::Host>, log: Arc<Log>, limits: PoolLimits) -> io::Result<Arc<Self>> {
+        let sentinel = Sentinel::default();
         let executor = Arc::new(Self {
-            runtime: event_loop()?,
+            runtime: event_loop(Arc::clone(&sentinel.turns))?,
             queue: Mutex::default(),
             outbox: Mutex::default(),
             underway: Mutex::default(),
@@ -99,7 +100,7 @@ impl<C: Command> Executor<C> {
             root: Mutex::default(),
             lease: LeaderLease::new(),
             entering: AtomicBool::new(false),
-            sentinel: Sentinel::default(),
+            sentinel,
             threads: Mutex::new(Threads::new()),
             threads_changed: Condvar::new(),
             started: Instant::now(),
@@ -206,6 +207,12 @@ impl<C: Command> Executor<C> {
             threads = self.threads_changed.wait_timeout(threads, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         threads.alive
+    }
+
+    /// The number of the event loop's turn: a time that was read under the same number is a millisecond old at most. `None`
+    /// while no calls are made.
+    pub(crate) fn turn(&self) -> Option<u64> {
+        self.sentinel.turn()
     }
 
     /// The jobs and threads of this moment.

@@ -3,15 +3,18 @@
 //! While no handler is called it sleeps without a timer. It lives until the last leader dismisses it: stopping waits
 //! behind slow calls too.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use super::sync::{AtomicBool, Ordering, Thread};
+use super::turns::Turns;
 
 #[derive(Default)]
 pub(super) struct Sentinel {
     pub(super) asleep: AtomicBool,
     dismissed: AtomicBool,
     pub(super) thread: OnceLock<Thread>,
+    /// Each tick is a turn.
+    pub(super) turns: Arc<Turns>,
 }
 
 impl Sentinel {
@@ -33,7 +36,14 @@ impl Sentinel {
         self.dismissed.load(Ordering::SeqCst)
     }
 
+    /// The number of this turn, as long as ticks bound it.
+    pub(super) fn turn(&self) -> Option<u64> {
+        (!self.asleep.load(Ordering::Acquire)).then(|| self.turns.number())
+    }
+
     fn wake(&self) {
+        // First: a time from before the sleep is old.
+        self.turns.next();
         self.asleep.store(false, Ordering::SeqCst);
         if let Some(thread) = self.thread.get() {
             thread.unpark();

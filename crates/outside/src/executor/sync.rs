@@ -4,6 +4,7 @@
 //! checker's versions. This file only names types and sets constants.
 
 use std::io;
+use std::sync::Arc;
 
 pub(super) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 pub(super) use std::sync::{Condvar, Mutex, MutexGuard};
@@ -11,6 +12,8 @@ pub(super) use std::thread::{Builder, Thread, park, park_timeout};
 pub(super) use std::time::Instant;
 
 pub(super) use tokio::runtime::Runtime;
+
+use super::turns::Turns;
 
 /// Calls after which a batch ends.
 pub(super) const MOST_CALLS: usize = 256;
@@ -21,6 +24,10 @@ pub(super) const MOST_GIVEN_UP: usize = 8;
 /// Polls of tasks after which the loop looks at the network and at its root again.
 const EVENT_INTERVAL: u32 = 64;
 
-pub(super) fn event_loop() -> io::Result<Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().event_interval(EVENT_INTERVAL).build()
+pub(super) fn event_loop(turns: Arc<Turns>) -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .event_interval(EVENT_INTERVAL)
+        .on_thread_unpark(move || turns.next())
+        .build()
 }

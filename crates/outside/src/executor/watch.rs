@@ -30,6 +30,7 @@ impl<C: Command> Executor<C> {
         while !self.sentinel.is_dismissed() {
             if quiet < QUIET_TICKS {
                 park_timeout(TICK);
+                self.sentinel.turns.next();
             } else {
                 self.sentinel.asleep.store(true, Ordering::SeqCst);
                 while self.sentinel.asleep.load(Ordering::SeqCst)
@@ -38,6 +39,7 @@ impl<C: Command> Executor<C> {
                 {
                     park();
                 }
+                self.sentinel.turns.next();
                 self.sentinel.asleep.store(false, Ordering::SeqCst);
                 quiet = 0;
             }

@@ -40,8 +40,10 @@ pub struct Meter {
 struct Table {
     series: Vec<Series>,
     index: HashMap<(Box<str>, Box<str>), usize>,
-    /// Definitions in their form on the board, and how many series each write knows.
+    /// Definitions in their form on the board.
     definitions: Vec<u8>,
+    /// Numbers of all series.
+    width: usize,
 }
 
 struct Series {
@@ -117,6 +119,7 @@ impl Meter {
             let at = table.series.len();
             table.index.insert(key, at);
             definition.encode(&mut table.definitions);
+            table.width += definition.width();
             table.series.push(Series { definition, parts: vec![Arc::clone(&cells)] });
         }
         cells
@@ -285,7 +288,8 @@ impl Meter {
         let mut seat = self.seat();
         let Seated { place: Some(place), own: Some(own), .. } = &mut *seat else { return };
         let table = self.table();
-        let numbers: Vec<u64> = table.series.iter().flat_map(Series::numbers).collect();
+        let mut numbers = Vec::with_capacity(table.width);
+        table.series.iter().for_each(|series| series.add_to(&mut numbers));
         if own.defined < table.definitions.len() {
             // The numbers of series that are not defined are not read.
             if let Ok(true) = own.writer.define(place.board.file(), &table.definitions[own.defined..]) {
@@ -341,14 +345,20 @@ impl Meter {
 impl Series {
     /// The sum of all parts.
     fn numbers(&self) -> Vec<u64> {
-        let mut sum = vec![0u64; self.definition.width()];
+        let mut sum = Vec::with_capacity(self.definition.width());
+        self.add_to(&mut sum);
+        sum
+    }
+
+    /// The same, behind other numbers.
+    fn add_to(&self, numbers: &mut Vec<u64>) {
+        let begin = numbers.len();
+        numbers.resize(begin + self.definition.width(), 0);
         for part in &self.parts {
             // Parts are of counters and durations alone; other kinds have one.
-            sum.iter_mut()
-                .zip(part.iter())
-                .for_each(|(sum, cell)| *sum = sum.wrapping_add(cell.load(Ordering::Relaxed)));
+            let cells = numbers[begin..].iter_mut().zip(part.iter());
+            cells.for_each(|(sum, cell)| *sum = sum.wrapping_add(cell.load(Ordering::Relaxed)));
         }
-        sum
     }
 }
 

@@ -12,6 +12,7 @@ use super::meter::{Cells, Meter};
 use super::names::{HANDLER, HANDLER_WAIT, Metric, REQUEST_DURATION};
 use super::routes::route_name;
 use super::series::Definition;
+use crate::message::Version;
 
 /// The bounds of the histogram in seconds: those that the conventions advise, and five below.
 pub(crate) const BOUNDS: [f64; 19] = [
@@ -40,6 +41,29 @@ const NANOSECONDS: [u64; 19] = [
     7_500_000_000,
     10_000_000_000,
 ];
+/// The first bucket for durations with so many leading zeros in their nanoseconds: at most two bounds are looked at from there.
+const FIRST_BUCKETS: [u8; 65] = {
+    let mut first = [0; 65];
+    let mut zeros = 0;
+    while zeros < 64 {
+        let least = 1 << (63 - zeros);
+        while (first[zeros] as usize) < NANOSECONDS.len() && NANOSECONDS[first[zeros] as usize] < least {
+            first[zeros] += 1;
+        }
+        zeros += 1;
+    }
+    first
+};
+
+/// The bucket of a duration: that of the first bound that is not below it.
+fn bucket_of(nanoseconds: u64) -> usize {
+    let mut bucket = usize::from(FIRST_BUCKETS[nanoseconds.leading_zeros() as usize]);
+    while NANOSECONDS.get(bucket).is_some_and(|bound| *bound < nanoseconds) {
+        bucket += 1;
+    }
+    bucket
+}
+
 /// The methods that have a name: those of RFC 9110 and PATCH.
 const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE"];
 
@@ -68,7 +92,7 @@ pub(crate) fn handler_cells(meter: &Meter, route: u32) -> HandlerCells {
 
 /// Counts a call in such cells, from any thread.
 pub(crate) fn count_handler(cells: &Cells, lasted: Duration) {
-    let lasted = u64::try_from(lasted.as_nanos()).unwrap_or(u64::MAX);
+    let lasted = nanoseconds(lasted);
     let bucket = HANDLER_NANOSECONDS.iter().position(|bound| lasted <= *bound).unwrap_or(HANDLER_NANOSECONDS.len());
     cells[bucket].fetch_add(1, Ordering::Relaxed);
     cells[HANDLER_NANOSECONDS.len() + 1].fetch_add(lasted, Ordering::Relaxed);
@@ -76,14 +100,12 @@ pub(crate) fn count_handler(cells: &Cells, lasted: Duration) {
 
 /// A finished request.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Sample<'r> {
+pub(crate) struct Sample {
     /// The number of its route; 0 for none.
     pub(crate) route: u32,
-    pub(crate) method: &'r str,
+    pub(crate) kind: RequestKind,
     pub(crate) status: u16,
-    /// The version of HTTP as labels have it: `1.1`.
-    pub(crate) version: &'static str,
-    pub(crate) is_secure: bool,
+    pub(crate) version: Version,
     /// When its head was complete, if that is known.
     pub(crate) began: Option<Instant>,
 }
@@ -98,31 +120,47 @@ struct Known {
     last: u64,
     cells: Cells,
     all: HashMap<u64, Cells>,
+    /// The durations of the handlers that count their calls here, by the numbers of their routes.
+    handlers: HashMap<u32, Cells>,
 }
 
 impl RequestMeter {
     pub(crate) fn new(meter: Arc<Meter>) -> Self {
         // No request has this number: there are fewer routes.
-        let known = Known { last: u64::MAX, cells: Arc::new([const { AtomicU64::new(0) }; 21]), all: HashMap::new() };
+        let cells = Arc::new([const { AtomicU64::new(0) }; 21]);
+        let known = Known { last: u64::MAX, cells, all: HashMap::new(), handlers: HashMap::new() };
         Self { meter, known: Mutex::new(known) }
     }
 
-    /// Counts requests whose answers have just been sent.
-    pub(crate) fn record<'r>(&self, samples: impl Iterator<Item = Sample<'r>>) {
-        let now = Instant::now();
+    /// Counts requests whose answers have been sent by now.
+    pub(crate) fn record(&self, samples: impl Iterator<Item = Sample>, now: Instant) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         for sample in samples {
             let number = number_of(&sample);
             if number != known.last {
                 known.find(number, &sample, &self.meter);
             }
-            let lasted = sample.began.map_or(0, |began| now.saturating_duration_since(began).as_nanos() as u64);
-            let bucket = NANOSECONDS.iter().position(|bound| lasted <= *bound).unwrap_or(NANOSECONDS.len());
+            let lasted = sample.began.map_or(0, |began| nanoseconds(now.saturating_duration_since(began)));
+            let bucket = bucket_of(lasted);
             // This reactor is the only writer, and the lock is held: no exchange of other threads is lost.
             add(&known.cells[bucket], 1);
             add(&known.cells[NANOSECONDS.len() + 1], lasted);
         }
     }
+}
+
+impl RequestMeter {
+    /// Counts the call of a handler that knows no cells of its route.
+    pub(crate) fn count_handler(&self, route: u32, lasted: Duration) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let cells = known.handlers.entry(route).or_insert_with(|| handler_cells(&self.meter, route).lasted);
+        count_handler(cells, lasted);
+    }
+}
+
+/// `as_nanos` would calculate with 128 bits, several times for each request.
+fn nanoseconds(duration: Duration) -> u64 {
+    duration.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(duration.subsec_nanos()))
 }
 
 fn add(cell: &AtomicU64, amount: u64) {
@@ -131,7 +169,7 @@ fn add(cell: &AtomicU64, amount: u64) {
 
 impl Known {
     #[cold]
-    fn find(&mut self, number: u64, sample: &Sample<'_>, meter: &Meter) {
+    fn find(&mut self, number: u64, sample: &Sample, meter: &Meter) {
         let (cells, is_full) = (self.all.get(&number).cloned(), self.all.len() >= MOST_SERIES);
         self.cells = cells.unwrap_or_else(|| {
             let number = if is_full { u64::MAX - 1 } else { number };
@@ -148,30 +186,29 @@ impl Known {
     }
 }
 
-fn number_of(sample: &Sample<'_>) -> u64 {
-    let method = METHODS.iter().position(|known| *known == sample.method).unwrap_or(METHODS.len()) as u64;
-    let version = match sample.version {
-        "1.1" => 0,
-        "2" => 1,
-        _ => 2,
-    };
-    u64::from(sample.route) << 24
-        | u64::from(sample.status) << 8
-        | method << 4
-        | version << 1
-        | u64::from(sample.is_secure)
+fn number_of(sample: &Sample) -> u64 {
+    let (status, version) = (u64::from(sample.status), sample.version as u64);
+    u64::from(sample.route) << 32 | status << 16 | version << 8 | u64::from(sample.kind.0)
 }
 
-fn definition_of(sample: &Sample<'_>) -> Definition {
-    let method = METHODS.iter().find(|known| **known == sample.method).map_or(OTHER_METHOD, |known| *known);
+fn definition_of(sample: &Sample) -> Definition {
     let (status, route) = (sample.status.to_string(), route_name(sample.route));
     let error = if sample.status >= 500 { &*status } else { "" };
-    let scheme = scheme_of(sample.is_secure);
-    REQUEST_DURATION.series(&[method, &status, route.as_deref().unwrap_or_default(), sample.version, scheme, error])
+    let [method, scheme] = sample.kind.labels();
+    let version = match sample.version {
+        Version::Http10 => "1.0",
+        Version::Http11 => "1.1",
+        Version::Http2 => "2",
+    };
+    REQUEST_DURATION.series(&[method, &status, route.as_deref().unwrap_or_default(), version, scheme, error])
 }
 
 fn scheme_of(is_secure: bool) -> &'static str {
     if is_secure { "https" } else { "http" }
+}
+
+fn number_of_method(method: &str) -> u8 {
+    METHODS.iter().position(|known| *known == method).unwrap_or(METHODS.len()) as u8
 }
 
 /// Method and scheme of the requests that a connection answers, as one number that is never 0.
@@ -179,8 +216,12 @@ fn scheme_of(is_secure: bool) -> &'static str {
 pub(crate) struct RequestKind(pub(crate) u8);
 
 impl RequestKind {
+    /// The kind of a request without a readable method.
+    pub(crate) const UNKNOWN: Self = Self(1 | (METHODS.len() as u8) << 1);
+
     pub(crate) fn of(method: &str, is_secure: bool) -> Self {
-        let method = METHODS.iter().position(|known| *known == method).unwrap_or(METHODS.len()) as u8;
+        // Of nearly all requests: it is the first one.
+        let method = if method == METHODS[0] { 0 } else { number_of_method(method) };
         Self(1 | method << 1 | u8::from(is_secure) << 7)
     }
 
@@ -196,8 +237,8 @@ mod tests {
     use super::*;
     use crate::metrics::bounds::DURATION;
 
-    const HELLO: Sample<'_> =
-        Sample { route: 0, method: "GET", status: 200, version: "1.1", is_secure: false, began: None };
+    const GET: RequestKind = RequestKind(1);
+    const HELLO: Sample = Sample { route: 0, kind: GET, status: 200, version: Version::Http11, began: None };
 
     fn collected(meter: &Meter) -> Vec<(String, u64)> {
         let sheet = meter.collect();
@@ -216,8 +257,10 @@ mod tests {
         let (meter, began) = (on_board(), Instant::now() - Duration::from_millis(300));
         let reactors = [RequestMeter::new(Arc::clone(&meter)), RequestMeter::new(Arc::clone(&meter))];
         let slow = Sample { began: Some(began), ..HELLO };
-        reactors[0].record([HELLO, HELLO, Sample { status: 503, method: "BREW", ..HELLO }, slow].into_iter());
-        reactors[1].record([HELLO, Sample { is_secure: true, version: "2", ..HELLO }].into_iter());
+        let (brew, secure) = (RequestKind::of("BREW", false), RequestKind::of("GET", true));
+        let now = Instant::now();
+        reactors[0].record([HELLO, HELLO, Sample { status: 503, kind: brew, ..HELLO }, slow].into_iter(), now);
+        reactors[1].record([HELLO, Sample { kind: secure, version: Version::Http2, ..HELLO }].into_iter(), now);
         let mut found = collected(&meter);
         found.retain(|(labels, _)| !labels.contains("https"));
         let http = "network_protocol_version=\"1.1\",url_scheme=\"http\"";
@@ -237,7 +280,8 @@ mod tests {
         let requests = RequestMeter::new(Arc::clone(&meter));
         for number in 0..3000u16 {
             let method = format!("M{number}");
-            requests.record([Sample { method: &method, status: number, ..HELLO }].into_iter());
+            let kind = RequestKind::of(&method, false);
+            requests.record([Sample { kind, status: number, ..HELLO }].into_iter(), Instant::now());
         }
         let found = collected(&meter);
         assert_eq!(found.iter().map(|(_, count)| count).sum::<u64>(), 3000);
@@ -256,6 +300,16 @@ mod tests {
         ] {
             let kind = RequestKind::of(method, is_secure);
             assert_eq!((kind.labels(), kind.0 > 0), (labels, true), "{method}");
+        }
+        assert_eq!((RequestKind::of("GET", false), RequestKind::of("", false)), (GET, RequestKind::UNKNOWN));
+    }
+
+    #[test]
+    fn buckets_are_those_of_the_bounds() {
+        let around = NANOSECONDS.iter().flat_map(|bound| [bound - 1, *bound, bound + 1]);
+        for lasted in around.chain([0, 1, 2, u64::MAX]).chain((0..64).map(|shift| 1 << shift)) {
+            let bucket = NANOSECONDS.iter().position(|bound| lasted <= *bound).unwrap_or(NANOSECONDS.len());
+            assert_eq!(bucket_of(lasted), bucket, "{lasted}");
         }
     }
 

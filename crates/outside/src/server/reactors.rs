@@ -16,7 +16,7 @@ use crate::content::Spools;
 use crate::error::Error;
 use crate::exchange::{
     Clock, ConnectionLimit, ConnectionRegistry, Executor, Handshakes, InFlight, LoopShare, MemoryBound, Order, Rank,
-    RequestCount, Service,
+    RequestCount, Service, TurnTimes,
 };
 use crate::executor::PoolLimits;
 use crate::files::Store;
@@ -100,6 +100,7 @@ impl Reactors {
                 log: Arc::clone(log),
                 registry: ConnectionRegistry::default(),
                 clock: Arc::clone(&clock),
+                times: TurnTimes::new(),
                 connection_limit: Arc::clone(&connection_limit),
                 stage: Arc::clone(stage),
                 room,

@@ -5,7 +5,6 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Instant;
 
 use super::request_body::CONTINUE;
 use crate::connection::Connection;
@@ -190,8 +189,8 @@ impl Connection {
             && self.dispatcher.service.config.keep_alive
             && self.received < self.dispatcher.service.config.max_socket_reuse
             && !self.dispatcher.service.is_ending();
-        let began = self.dispatcher.service.is_timed.then(Instant::now);
-        self.dispatcher.service.note_active(&self.dispatcher.control, &request);
+        let began = self.dispatcher.service.began();
+        let kind = self.dispatcher.service.note_active(&self.dispatcher.control, &request);
         if framing.body != BodyLength::Known(0) {
             let intake = self.intake(&request, &framing);
             let read = match intake.in_pieces {
@@ -212,7 +211,7 @@ impl Connection {
         self.dispatcher.control.clear_deadline();
         self.dispatcher.control.clear_timeout();
         let mut exchange = Exchange::new(Some(request), Work::Done);
-        exchange.began = began;
+        (exchange.began, exchange.kind) = (began, kind);
         self.exchanges.push(exchange);
         Ok(())
     }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 use bytes::Bytes;
 use h2::RecvStream;
@@ -17,7 +16,6 @@ use super::shared::{MOST_WORKING, Permit};
 use crate::budget::{Reserved, SMALL};
 use crate::connection::buffer::{recycle, take_request};
 use crate::exchange::{Exchange, Job, ReplySlot, SHARED, Stop, Work, access_line, is_patient, millis, receive, sample};
-use crate::log::Moment;
 use crate::message::Body;
 use crate::protocol::http2::{BESIDE, Malformed, decode_request, note_line};
 
@@ -43,7 +41,7 @@ impl Http2 {
                 receive(service, empty, peer, |empty| decode_request(&head, beside.as_deref(), &limits, empty))
             }
         };
-        let began = service.is_timed.then(Instant::now);
+        let began = service.began();
         let mut exchange = Exchange::new(None, Work::Done);
         exchange.began = began;
         let (content, refusal) = match (announced, welcome) {
@@ -79,7 +77,7 @@ impl Http2 {
         };
         let is_simple = content.is_none() && awaited.is_none();
         if let Some(request) = &exchange.request {
-            self.dispatcher.service.note_active(&self.dispatcher.control, request);
+            exchange.kind = self.dispatcher.service.note_active(&self.dispatcher.control, request);
         }
         match &exchange.work {
             // The most frequent case takes the shortest way.
@@ -307,7 +305,7 @@ impl Http2 {
         }
         self.dispatcher.service.measure(self.done.iter().flatten().filter_map(sample));
         let lines = self.done.iter().flatten().map(|exchange| access_line(exchange, &self.client));
-        self.dispatcher.service.log.access(lines, &Moment::now());
+        self.dispatcher.service.log.access(lines, &self.dispatcher.service.moment());
         for mut exchanges in self.done.drain(..) {
             exchanges.drain(..).for_each(recycle);
             if self.emptied.len() < MOST_WORKING {

@@ -95,7 +95,7 @@ impl StreamExchange {
         let head = heads.hold(accepted.exchange.request.as_ref());
         let (number, control) = service.registry.add();
         if let Some(request) = &accepted.exchange.request {
-            service.note_active(&control, request);
+            let _kept_with_the_exchange = service.note_active(&control, request);
         }
         let mut dispatcher = Dispatcher::new(Arc::clone(service), control, Arc::clone(&shared.account));
         dispatcher.site = site;

@@ -1,0 +1,134 @@
+//! The time as the exchanges of one turn of the event loop share it: the clock is looked at once for all of them.
+//!
+//! The requests that one look at the network brings were there at that time, and answers that are written together have one
+//! date. Of the answers that are counted each fourth one has a time of its own, behind its last byte; the others left within three
+//! writes of it.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::log::Moment;
+
+/// Times of a turn by its number. Only the leader of the event loop reads and writes them.
+#[derive(Debug)]
+pub(crate) struct TurnTimes {
+    origin: Instant,
+    /// Nanoseconds since the origin.
+    time: TurnValue,
+    /// Answers that have ended at this time.
+    ended: AtomicU32,
+    /// Seconds since 1970.
+    second: TurnValue,
+}
+
+/// Answers that share a time as that of their end.
+const MOST_ENDS: u32 = 4;
+
+#[derive(Debug, Default)]
+struct TurnValue {
+    turn: AtomicU64,
+    value: AtomicU64,
+}
+
+impl TurnTimes {
+    pub(crate) fn new() -> Self {
+        Self {
+            origin: Instant::now(),
+            time: TurnValue::default(),
+            ended: AtomicU32::new(0),
+            second: TurnValue::default(),
+        }
+    }
+
+    /// The time in a turn; as of now without a number.
+    pub(super) fn time(&self, turn: Option<u64>) -> Instant {
+        if let Some(time) = self.time.of(turn) {
+            // The answer to this request ends later.
+            self.ended.store(MOST_ENDS, Ordering::Relaxed);
+            return self.origin + Duration::from_nanos(time);
+        }
+        self.look(turn, MOST_ENDS)
+    }
+
+    /// The time at which an answer has left.
+    pub(super) fn end(&self, turn: Option<u64>) -> Instant {
+        let ended = self.ended.load(Ordering::Relaxed);
+        match self.time.of(turn) {
+            Some(time) if ended < MOST_ENDS => {
+                self.ended.store(ended + 1, Ordering::Relaxed);
+                self.origin + Duration::from_nanos(time)
+            }
+            _ => self.look(turn, 1),
+        }
+    }
+
+    /// Looks at the clock, for so many answers.
+    fn look(&self, turn: Option<u64>, ended: u32) -> Instant {
+        let now = Instant::now();
+        let since = now.saturating_duration_since(self.origin);
+        self.time.set(turn, since.as_secs() * 1_000_000_000 + u64::from(since.subsec_nanos()));
+        self.ended.store(ended, Ordering::Relaxed);
+        now
+    }
+
+    /// The second in a turn; the present one without a number.
+    pub(super) fn moment(&self, turn: Option<u64>) -> Moment {
+        let second = self.second.of(turn).unwrap_or_else(|| {
+            let second = Moment::present_second();
+            self.second.set(turn, second);
+            second
+        });
+        Moment::of_second(second)
+    }
+}
+
+impl TurnValue {
+    fn of(&self, turn: Option<u64>) -> Option<u64> {
+        (turn? == self.turn.load(Ordering::Relaxed)).then(|| self.value.load(Ordering::Relaxed))
+    }
+
+    fn set(&self, turn: Option<u64>, value: u64) {
+        if let Some(turn) = turn {
+            self.value.store(value, Ordering::Relaxed);
+            self.turn.store(turn, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_has_one_time() {
+        let times = TurnTimes::new();
+        let first = times.time(Some(1));
+        assert_eq!(times.time(Some(1)), first);
+        let second = times.time(Some(2));
+        assert!(first < second && times.time(Some(2)) == second, "another turn looks at the clock");
+        let (one, other) = (times.time(None), times.time(None));
+        assert!(second < one && one < other, "without a number each does");
+    }
+
+    #[test]
+    fn few_answers_share_the_time_of_their_end() {
+        let times = TurnTimes::new();
+        let began = times.time(Some(1));
+        let ends: Vec<Instant> = (0..9).map(|_| times.end(Some(1))).collect();
+        assert!(began < ends[0], "an answer does not end at the time at which requests have come");
+        assert!(ends[0] == ends[3] && ends[3] < ends[4] && ends[4] == ends[7] && ends[7] < ends[8]);
+        assert_eq!(times.time(Some(1)), ends[8], "a request that comes behind them");
+        assert!(ends[8] < times.end(Some(1)), "its answer");
+        assert!(ends[8] < times.end(Some(2)) && times.end(None) < times.end(None));
+    }
+
+    #[test]
+    fn a_turn_has_one_second() {
+        let times = TurnTimes::new();
+        times.second.set(Some(1), 1_795_332_600);
+        assert_eq!(&times.moment(Some(1)).date, b"Sun, 22 Nov 2026 07:30:00 GMT");
+        let now = Moment::present_second();
+        assert!(times.moment(Some(2)).date != times.moment(Some(1)).date && now > 1_795_332_600);
+        assert!(times.moment(None).date != *b"Sun, 22 Nov 2026 07:30:00 GMT");
+    }
+}
