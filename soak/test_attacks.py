@@ -14,7 +14,9 @@ import os
 import statistics
 import sys
 import time
+import zlib
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import pytest
 
@@ -27,6 +29,8 @@ from support.timing import MOST_OTHERS, taken_by_others, usage
 from support.wire import request_bytes
 
 ROUNDS = 3
+# Rounds in which other programs took the cores are judged only if there are no better ones.
+MOST_ROUNDS = 9
 STRETCH_S = 0.8
 MANY = 50
 ENVIRONMENT = {"PYTHONPATH": str(TESTS)}
@@ -79,6 +83,20 @@ def served(attack: Attack, folder) -> Iterator[tuple[Script, list[str]]]:
         script.stop()
 
 
+class Round(NamedTuple):
+    """A stretch of time without attackers, and one with them: what the honest client saw."""
+
+    unharmed: list[float]
+    beside: list[float]
+    failed: int
+    others: float
+    """The part of all cores that other programs took."""
+
+    @property
+    def is_calm(self) -> bool:
+        return self.others <= MOST_OTHERS
+
+
 def percentile(times: list[float], part: float) -> float:
     return sorted(times)[int(len(times) * part)]
 
@@ -99,100 +117,137 @@ def test_attacks(name, count, tmp_path):
         honest = stack.enter_context(contextlib.closing(Told("honest_client.py", *script.address, how, *trusted)))
         attackers = stack.enter_context(contextlib.closing(Told("attackers.py", name, *script.address)))
         honest.tell(STRETCH_S / 2)
-        used = usage()
         before = resident_memory(pid)
         forget_peak(pid)
-        unharmed, beside, failed = [], [], 0
-        for _ in range(ROUNDS):
-            unharmed.append(json.loads(honest.tell(STRETCH_S))[0])
+        rounds: list[Round] = []
+        while len([each for each in rounds if each.is_calm]) < ROUNDS and len(rounds) < MOST_ROUNDS:
+            used = usage()
+            unharmed, _ = json.loads(honest.tell(STRETCH_S))
             attackers.tell(count)
-            times, failures = json.loads(honest.tell(STRETCH_S))
-            beside.append(times)
-            failed += failures
+            beside, failed = json.loads(honest.tell(STRETCH_S))
             attackers.tell(0)
+            rounds.append(Round(unharmed, beside, failed, taken_by_others(used, usage()) if used else 0.0))
         peak = peak_memory(pid) - before
         left = resident_memory(pid) - before
     bound = (attack.fixed + attack.each * count) * MIB
+    failed = sum(each.failed for each in rounds)
+    calm = [each for each in rounds if each.is_calm]
+    judged = calm if len(calm) == ROUNDS else rounds
+    unharmed, beside = [each.unharmed for each in judged], [each.beside for each in judged]
     all_unharmed, all_beside = (list(itertools.chain(*stretches)) for stretches in (unharmed, beside))
     quiet, busy = (percentile(times, 0.99) for times in (all_unharmed, all_beside))
     ratio = busy / quiet
     print(
         f"\n| {name:12} | {count:2} | {peak / MIB:6.1f} | {left / MIB:6.1f} | {bound / MIB:4.0f} "
         f"| {percentile(all_unharmed, 0.5) * 1000:.2f} / {percentile(all_beside, 0.5) * 1000:.2f} "
-        f"| {quiet * 1000:.2f} / {busy * 1000:.2f} | {ratio:.2f} | {failed} of {len(all_beside)} | {os.getloadavg()[0]:.1f} |"
+        f"| {quiet * 1000:.2f} / {busy * 1000:.2f} | {ratio:.2f} | {failed} of {sum(len(each.beside) for each in rounds)} | {len(calm)} of {len(rounds)} rounds calm |"
     )
     assert script.process.returncode == 0, script.errors
     assert peak <= min(bound, process_budget()), f"grew by {peak / MIB:.1f} MiB"
     if name == "A7":
         assert statistics.median(all_beside) <= 2.5
-        assert failed <= len(all_beside) / 10
+        assert failed <= sum(len(each.beside) for each in rounds) / 10
         return
     assert failed == 0
-    others = taken_by_others(used, usage()) if used else 0.0
+    if count != (MANY if attack.of_many else 1):
+        return  # other numbers of clients are bounded in what they take; this one is the row's
     halves, harmed = ([percentile(times, 0.99) for times in stretches] for stretches in (unharmed, beside))
     # Noise explains the ratio, unless every stretch beside attackers is far worse than each one without.
     if ratio > 2 and max(halves) > 2 * min(halves) and min(harmed) <= 2 * max(halves):
         pytest.skip(f"too loaded to judge: p99 without attackers is {[f'{half * 1000:.2f} ms' for half in halves]}")
-    if ratio > 2 and others > MOST_OTHERS:
-        pytest.skip(f"too loaded to judge: other programs took {others:.0%} of the cores, p99 is {ratio:.2f} x")
+    if ratio > 2 and len(calm) < ROUNDS:
+        taken = [f"{each.others:.0%}" for each in rounds]
+        pytest.skip(f"too loaded to judge: other programs took {taken} of the cores, p99 is {ratio:.2f} x")
     assert ratio <= 2, f"p99 without attackers {halves}, beside them {harmed}"
 
 
-async def take_slowly(address: tuple, path: str) -> int:
-    """10 MB over HTTP/1.1 at 1 MB a second; the bytes of the answer."""
+class Content:
+    """Content as it comes, decoded and counted."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.decoder = None
+
+    def add(self, data: bytes) -> None:
+        self.count += len(self.decoder.decompress(data) if self.decoder else data)
+
+    def coded(self) -> None:
+        self.decoder = zlib.decompressobj(wbits=31)
+
+
+async def take_slowly(address: tuple, path: str) -> Content:
+    """10 MB over HTTP/1.1 at 1 MB a second."""
     reader, writer = await asyncio.open_connection(*address, limit=1 << 16)
-    writer.write(request_bytes(path, headers={"Connection": "close"}))
-    began, count = time.monotonic(), 0
-    while data := await reader.read(1 << 16):
-        count += len(data)
-        await asyncio.sleep(max(0.0, began + count / 1e6 - time.monotonic()))
+    writer.write(request_bytes(path, headers={"Connection": "close", "Accept-Encoding": "gzip"}))
+    head, content, began = (await reader.readuntil(b"\r\n\r\n")).lower(), Content(), time.monotonic()
+    if b"content-encoding: gzip" in head:
+        content.coded()
+    is_chunked, taken = b"transfer-encoding: chunked" in head, 0
+    while size := int(await reader.readline(), 16) if is_chunked else 1 << 16:
+        while size and (data := await reader.read(min(size, 1 << 16))):
+            content.add(data)
+            taken += len(data)
+            size -= len(data)
+            await asyncio.sleep(max(0.0, began + taken / 1e6 - time.monotonic()))
+        if not is_chunked and size:
+            break
+        if is_chunked:
+            await reader.readline()
     writer.close()
-    return count
+    return content
 
 
-async def take_slowly_over_http2(address: tuple, path: str) -> int:
+async def take_slowly_over_http2(address: tuple, path: str) -> Content:
     """The same over HTTP/2, of which windows set the pace."""
     from h2.connection import H2Connection
-    from h2.events import DataReceived, StreamEnded, StreamReset
+    from h2.events import DataReceived, ResponseReceived, StreamEnded, StreamReset
 
     reader, writer = await asyncio.open_connection(*address, limit=1 << 16)
     connection = H2Connection()
     connection.initiate_connection()
     fields = [(":method", "GET"), (":scheme", "http"), (":authority", "localhost"), (":path", path)]
-    connection.send_headers(1, fields, end_stream=True)
+    connection.send_headers(1, [*fields, ("accept-encoding", "gzip")], end_stream=True)
     writer.write(connection.data_to_send())
-    began, count = time.monotonic(), 0
+    began, content, taken = time.monotonic(), Content(), 0
     while data := await reader.read(1 << 16):
         for event in connection.receive_data(data):
+            if isinstance(event, ResponseReceived) and dict(event.headers).get(b"content-encoding") == b"gzip":
+                content.coded()
+            if isinstance(event, DataReceived):
+                content.add(event.data)
+                taken += len(event.data)
+                connection.acknowledge_received_data(event.flow_controlled_length, 1)
             if isinstance(event, StreamEnded | StreamReset):
                 writer.close()
-                return count
-            if isinstance(event, DataReceived):
-                count += len(event.data)
-                connection.acknowledge_received_data(event.flow_controlled_length, 1)
-        await asyncio.sleep(max(0.0, began + count / 1e6 - time.monotonic()))
+                return content
+        await asyncio.sleep(max(0.0, began + taken / 1e6 - time.monotonic()))
         writer.write(connection.data_to_send())
-    return count
+    return content
 
 
-# The budget of the process, in MiB. An answer that is one piece of bytes is in memory as a whole, and fifty of them are 477.
-@pytest.mark.parametrize(("path", "budget"), [("/large", 512), ("/large_pieces", 32)])
+# The budget of the process, in MiB. An answer that is one piece of bytes is in memory as a whole, and fifty of them are 477. Of the text
+# there is one; an encoder takes 2 MiB.
+@pytest.mark.parametrize(
+    ("path", "budget"), [("/large", 512), ("/large_pieces", 32), ("/asgi_large/50000", 32), ("/large_text", 560)]
+)
 @pytest.mark.parametrize("take", [take_slowly, take_slowly_over_http2], ids=["HTTP/1.1", "HTTP/2"])
 def test_slow_clients_are_all_served(take, path, budget, tmp_path):
     """Fifty clients that take 10 MB each at 1 MB a second, within a budget that has room for little more than their answers."""
     need_proc()
     pytest.importorskip("h2")
 
-    async def all_of_them(address: tuple) -> list[int]:
+    async def all_of_them(address: tuple) -> list[Content]:
         return await asyncio.wait_for(asyncio.gather(*(take(address, path) for _ in range(MANY))), 90)
 
     with served(Attack(take, 12, settings={"h2c": True, "max_unsent_mb": budget}), tmp_path) as (script, _):
         before = resident_memory(script.process.pid)
         began = time.monotonic()
-        counts = asyncio.run(all_of_them(script.address))
+        contents = asyncio.run(all_of_them(script.address))
         took = time.monotonic() - began
         grown = peak_memory(script.process.pid) - before
-    print(f"\n{MANY} clients, 10 MB each: all in {took:.1f} s, memory grew by {grown / MIB:.0f} MiB")
-    assert min(counts) >= LARGE
+    coded = sum(content.decoder is not None for content in contents)
+    print(f"\n{MANY} clients, 10 MB each, {coded} of them coded: all in {took:.1f} s, memory grew by {grown / MIB:.0f} MiB")
+    assert min(content.count for content in contents) >= LARGE
+    assert not coded or path == "/large_text"
     # Beside the budget: threads, buffers, and an answer that is Python's and the server's at the same time.
     assert grown <= min((budget + 96) * MIB, process_budget())

@@ -14,13 +14,13 @@ import time
 
 import pytest
 
-from outside import OutsideHTTP
+from outside import OutsideHTTP, Response
 from support.client_group import ClientGroup
 from support.gauge import need_proc
 from support.harness import PROGRAMS, Script, wait_until
 from support.websocket_styles import STYLES, websocket
 from support.websocket_wire import WebSocketClient
-from support.wire import Wire, fetch, request_bytes
+from support.wire import DEADLINE, Wire, fetch, request_bytes
 
 pytestmark = pytest.mark.timed
 
@@ -269,3 +269,63 @@ def test_uploads_hold_half_of_the_threads_and_no_more(server, start, records):
     again = [begin("/save") for _ in range(3)]
     for wire in again:
         assert wire.send(b"x" * 6).receive_answer().text == "10"
+
+
+def test_uploads_to_a_route_with_a_parameter_hold_half_of_the_threads_too(server, start):
+    server.config["max_workers"] = 4
+    length, begun = 2 << 20, threading.Semaphore(0)
+
+    @server.post("/save/<name>", streaming=True)
+    def save(request, name):
+        begun.release()
+        return str(sum(len(piece) for piece in request.iter_body()))
+
+    server.set_route("/wait", lambda request: "waited", blocking=True)
+    running = start()
+
+    def begin():
+        return running.wire().send(request_bytes("/save/1", "POST", {"Content-Length": str(length)}) + b"half")
+
+    slow = [begin() for _ in range(2)]
+    for _ in slow:
+        assert begun.acquire(timeout=DEADLINE)
+    refused = [begin() for _ in range(2)]
+    assert [wire.receive_answer().status for wire in refused] == [503, 503]
+    assert [running.fetch("/wait").text for _ in range(3)] == ["waited"] * 3
+    for wire in slow:
+        assert wire.send(b"x" * (length - 4)).receive_answer().text == str(length)
+    for wire in [*slow, *refused]:
+        wire.close()
+
+
+def test_pieces_that_wait_hold_no_more_threads_than_handlers(server, start):
+    """A generator that waits for its next piece takes a thread: there are `max_workers` of them, however many clients ask."""
+    server.config["max_workers"] = 6
+    go_on, lock, waiting, most = threading.Event(), threading.Lock(), 0, 0
+
+    def silent(request):
+        def pieces():
+            nonlocal waiting, most
+            yield "begin"
+            with lock:
+                waiting += 1
+                most = max(most, waiting)
+            go_on.wait(DEADLINE)
+            with lock:
+                waiting -= 1
+            yield "end"
+
+        return Response(200, {}, pieces())
+
+    server.set_route("/silent", silent)
+    running = start()
+    with contextlib.ExitStack() as stack:
+        wires = [stack.enter_context(running.wire()).send(request_bytes("/silent")) for _ in range(40)]
+        try:
+            wait_until(lambda: waiting >= 6, "streams at work")
+            threading.Event().wait(0.5)  # in which all others would have begun, each on a thread of its own
+            assert running.fetch("/nothing").status == 404
+        finally:
+            go_on.set()
+        assert [wire.receive_answer().text for wire in wires] == ["beginend"] * 40
+    assert most <= 8

@@ -5,6 +5,7 @@ The attacks A1 and A2 of `soak/test_attacks.py`, with one client each; `crates/o
 
 from __future__ import annotations
 
+import contextlib
 import json
 import select
 
@@ -13,7 +14,7 @@ import pytest
 from support.attacks import HTTP2
 from support.gauge import MIB, forget_peak, need_proc, peak_memory, resident_memory
 from support.harness import PROGRAMS, Script
-from support.wire import Wire, fetch
+from support.wire import DEADLINE, Wire, fetch
 
 h2 = pytest.importorskip("h2")
 
@@ -22,6 +23,8 @@ from h2.events import DataReceived, ResponseReceived, StreamEnded, StreamReset  
 from h2.settings import SettingCodes  # noqa: E402
 
 STREAMS = 100
+# mallopt(3): with a fixed threshold the allocator keeps no large pieces, so that what is measured is what is held.
+FIXED = {"MALLOC_MMAP_THRESHOLD_": "65536"}
 QUIET = 0.3  # seconds without a byte, after which no answer is being made that the server makes without a taker
 WAYS = {
     "async def": ("/async", b"", "identity"),
@@ -31,6 +34,13 @@ WAYS = {
     "zstd": ("/text", b"", "zstd"),
     "br": ("/text", b"", "br"),
     "gzip": ("/text", b"", "gzip"),
+    "plain pieces": ("/plain_pieces", b"", "identity"),
+    "async pieces": ("/async_pieces", b"", "identity"),
+    "WSGI pieces": ("/wsgi/65536", b"", "identity"),
+    "WSGI crumbs": ("/wsgi/1024", b"", "identity"),
+    "ASGI pieces": ("/asgi/65536", b"", "identity"),
+    "ASGI crumbs": ("/asgi/1024", b"", "identity"),
+    "ASGI large pieces": ("/asgi/524288", b"", "identity"),
 }
 
 
@@ -45,7 +55,7 @@ class Untaken(Wire):
         )
         self.connection.initiate_connection()
         self.statuses: list[bytes] = []
-        self.bytes = self.ended = 0
+        self.bytes = self.ended = self.resets = 0
 
     def ask(self, path: str, body: bytes, coding: str) -> None:
         fields = [(":method", "POST" if body else "GET"), (":scheme", "http"), (":authority", "localhost"), (":path", path)]
@@ -72,6 +82,7 @@ class Untaken(Wire):
                 self.bytes += len(event.data)
             elif isinstance(event, StreamEnded | StreamReset):
                 self.ended += 1
+                self.resets += isinstance(event, StreamReset)
         self.send_if_possible(self.connection.data_to_send())
         return True
 
@@ -79,9 +90,7 @@ class Untaken(Wire):
 @pytest.mark.parametrize("way", WAYS)
 def test_a_hundred_answers_that_no_client_takes(way):
     need_proc()
-    # mallopt(3): with a fixed threshold the allocator keeps no large pieces, so that what is measured is what is held.
-    fixed = {"MALLOC_MMAP_THRESHOLD_": "131072"}
-    script = Script(str(PROGRAMS / "attacked_app.py"), json.dumps(HTTP2), environment=fixed)
+    script = Script(str(PROGRAMS / "attacked_app.py"), json.dumps(HTTP2), environment=FIXED)
     pid, (path, body, coding) = script.process.pid, WAYS[way]
     for _ in range(3):
         # Threads and modules of the first answers.
@@ -98,6 +107,36 @@ def test_a_hundred_answers_that_no_client_takes(way):
         client.open_windows()
         while client.ended < STREAMS:
             assert client.take()
-        assert client.statuses == [b"200"] * STREAMS
+        assert (client.statuses, client.resets) == ([b"200"] * STREAMS, 0)
         assert client.bytes > STREAMS * 50_000
+    assert script.stop() == 0, script.errors
+
+
+@pytest.mark.parametrize("kind", ["wsgi", "asgi"])
+def test_the_budget_of_the_process_counts_pieces_of_hosted_applications(kind):
+    """Beyond it the slowest connections are ended, although no single one holds too much."""
+    need_proc()
+    settings = {**HTTP2, "max_unsent_mb": 16, "max_unsent_per_connection_mb": 4, "max_workers": 300}
+    script = Script(str(PROGRAMS / "attacked_app.py"), json.dumps(settings), environment=FIXED)
+    pid, path = script.process.pid, f"/{kind}/65536"
+    for _ in range(3):
+        assert fetch(script.address, path).status == 200
+    before = resident_memory(pid)
+    forget_peak(pid)
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(Untaken(script.address)) for _ in range(8)]
+        for client in clients:
+            client.ask(path, b"", "identity")
+        ended = 0
+        while ended < 2:
+            readable, _, _ = select.select([client.socket for client in clients], [], [], DEADLINE)
+            assert readable, f"{ended} connections were ended"
+            for client in [client for client in clients if client.socket in readable]:
+                if not client.take():
+                    clients.remove(client)
+                    ended += 1
+        grown = (peak_memory(pid) - before) / MIB
+    print(f"memory grew by {grown:.1f} MiB")
+    assert fetch(script.address, "/").text == "hello"
+    assert grown < 16 + 24
     assert script.stop() == 0, script.errors

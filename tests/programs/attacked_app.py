@@ -12,13 +12,14 @@ import resource
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 from outside import OutsideHTTP, Request, Response, WebSocket, event_stream
 
 MIB = 1 << 20
 TEXT = json.dumps([{"number": number, "name": f"item {number * 7919 % 10007}"} for number in range(28_000)])
 LARGE = 10_000_000
+LARGE_TEXT = json.dumps([f"{number * 0x9E3779B97F4A7C15 % 2**64:x}" for number in range(LARGE // 20)]).ljust(LARGE)
 server = OutsideHTTP(("127.0.0.1", 0))
 sizes = itertools.cycle(range(MIB // 2, MIB, 37_021))
 
@@ -48,6 +49,10 @@ def text(request: Request) -> Response:
     return Response(200, {"Content-Type": "application/json"}, TEXT)
 
 
+def large_text(request: Request) -> Response:
+    return Response(200, {"Content-Type": "application/json"}, LARGE_TEXT)
+
+
 def upload(request: Request) -> str:
     return str(sum(len(piece) for piece in request.iter_body()))
 
@@ -71,13 +76,41 @@ def large(request: Request) -> bytes:
     return b"x" * LARGE
 
 
-async def large_pieces(request: Request) -> Response:
-    async def pieces() -> AsyncIterator[bytes]:
-        for _ in range(LARGE // 50_000):
-            await asyncio.sleep(0)
-            yield b"x" * 50_000
+def plain_pieces(request: Request) -> Response:
+    return Response(200, {}, (b"x" * 50_000 for _ in range(MIB // 50_000)))
 
-    return Response(200, {}, pieces())
+
+async def pieces_of(length: int) -> AsyncIterator[bytes]:
+    for _ in range(length // 50_000):
+        await asyncio.sleep(0)
+        yield b"x" * 50_000
+
+
+async def large_pieces(request: Request) -> Response:
+    return Response(200, {}, pieces_of(LARGE))
+
+
+async def async_pieces(request: Request) -> Response:
+    return Response(200, {}, pieces_of(MIB))
+
+
+def wsgi_pieces(environ: dict, start_response: Callable) -> Iterator[bytes]:
+    """A mebibyte in pieces of the size that the path names."""
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    size = int(environ["PATH_INFO"].strip("/"))
+    return (b"x" * size for _ in range(MIB // size))
+
+
+async def asgi_pieces(scope: dict, receive: Callable, send: Callable) -> None:
+    """The same; below `/asgi_large` it is as long as the large answer."""
+    if scope["type"] != "http":
+        return
+    whole = LARGE if "large" in scope["path"] else MIB
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    size = int(scope["path"].rpartition("/")[2])
+    for _ in range(whole // size):
+        await send({"type": "http.response.body", "body": b"x" * size, "more_body": True})
+    await send({"type": "http.response.body"})
 
 
 def events(request: Request) -> Response:
@@ -133,6 +166,9 @@ ROUTES = {
     "/silent": silent,
     "/large": large,
     "/large_pieces": large_pieces,
+    "/async_pieces": async_pieces,
+    "/large_text": large_text,
+    "/plain_pieces": plain_pieces,
     "/events": events,
     "/news": news,
     "/echo": echo,
@@ -148,4 +184,7 @@ if __name__ == "__main__":
         server.set_route(route, handler)
     server.set_route("/upload", upload, streaming=True)
     server.set_route("/lock", lock, blocking=True)
+    server.mount("/wsgi", wsgi_pieces)
+    server.mount("/asgi", asgi_pieces)
+    server.mount("/asgi_large", asgi_pieces)
     server.run()

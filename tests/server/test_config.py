@@ -179,6 +179,14 @@ def test_files_of_all_bodies_hold_one_body():
     assert 'config["spool_max_mb"] is 8, less than one body may have: config["max_body_size_mb"] is 16' in text
 
 
+def test_bounds_that_cannot_work_together():
+    """A part that may have more than the whole is a mistake, which is told before anything is served."""
+    text = refusal(max_unsent_mb=32, max_unsent_per_connection_mb=64, max_connections=50, max_websocket_connections=60)
+    assert 'config["max_unsent_per_connection_mb"] is 64; allowed: at most config["max_unsent_mb"], which is 32' in text
+    assert 'config["max_websocket_connections"] is 60; allowed: at most config["max_connections"], which is 50' in text
+    assert 'config["max_connections_per_ip"] is 51' in refusal(max_connections=50, max_connections_per_ip=51)
+
+
 def test_several_reactors_need_a_python_without_gil(monkeypatch):
     monkeypatch.setattr(sys, "_is_gil_enabled", lambda: True, raising=False)
     text = refusal(reactors=2)

@@ -37,6 +37,8 @@ class Attack:
     fresh: bool = False
     """Whether the honest client opens a connection for each request."""
     secure: bool = False
+    of_many: bool = False
+    """Whether fifty of these clients are one attack of the row."""
 
 
 async def connect(address: tuple, opening: bytes, buffer: int | None = None) -> socket.socket:
@@ -318,16 +320,18 @@ ATTACKS = {
     "A1 parameter": Attack(closed_windows("/item/1"), 12, settings=HTTP2),
     "A1 content": Attack(closed_windows("/content", b"x" * 100), 12, settings=HTTP2),
     "A1 varying": Attack(closed_windows("/varying"), 12, settings=HTTP2),
+    "A1 ASGI": Attack(closed_windows("/asgi/65536"), 12, settings=HTTP2),
+    "A1 WSGI": Attack(closed_windows("/wsgi/65536"), 12, settings=HTTP2),
     "A2 windows": Attack(closed_windows("/text", coding="br"), 12, settings=HTTP2),
-    "A2 leave": Attack(ask_and_leave, 2),
+    "A2 leave": Attack(ask_and_leave, 2, of_many=True),
     "A3": Attack(pings, 2),
     "A4": Attack(publish(), 2, fixed=32),
-    "A5": Attack(many(4, unread_echo), 8),
-    "A6": Attack(places, 1, descriptors=FEW, fresh=True),
-    "A7": Attack(one_byte(1 / 20), 1, descriptors=FEW, fresh=True, secure=True),
-    "A8": Attack(many(4, slow_upload("/upload", 1_000_000, 100)), 1),
-    "A9": Attack(slow_upload("/length", 4 << 20, (4 << 20) - 100_000), 1, settings={"spool_max_mb": 100}),
-    "A10": Attack(leave_a_generator, 1),
+    "A5": Attack(many(4, unread_echo), 8, of_many=True),
+    "A6": Attack(places, 1, descriptors=FEW, fresh=True, of_many=True),
+    "A7": Attack(one_byte(1 / 20), 1, descriptors=FEW, fresh=True, secure=True, of_many=True),
+    "A8": Attack(many(4, slow_upload("/upload", 1_000_000, 100)), 1, of_many=True),
+    "A9": Attack(slow_upload("/length", 4 << 20, (4 << 20) - 100_000), 1, settings={"spool_max_mb": 100}, of_many=True),
+    "A10": Attack(leave_a_generator, 1, of_many=True),
     "A18": Attack(subscribe, 2),
     # Neighbours of these rows.
     "bodies": Attack(half_sent_bodies, 0.5, fixed=32, settings={**HTTP2, "max_body_memory_mb": 16}),

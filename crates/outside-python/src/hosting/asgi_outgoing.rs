@@ -12,12 +12,14 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use outside::Error;
 use outside::handler::wake_held;
-use outside::message::{BodyStream, KeepAlive, Pull, Trailers};
+use outside::message::{BodyStream, KeepAlive, PIECE_COST, PieceMemory, Pull, Trailers, UNCOUNTED};
 
 use crate::support::lock;
 
 /// Bytes that may wait for the connection; at this bound the application waits.
 const ROOM: usize = 256 << 10;
+/// The same before the answer is on its way, when its connection may have no memory left.
+const FIRST_ROOM: usize = 64 << 10;
 /// Bytes of pieces that are joined; larger ones are handed on without a copy.
 const JOINED: usize = 64 << 10;
 /// A stream of events may be silent: it gets no bytes that its application has not made.
@@ -42,6 +44,19 @@ struct OutgoingState {
     is_gone: bool,
     /// Whether the application waits for room.
     wants_room: bool,
+    /// First pieces that are counted already.
+    counted: usize,
+    /// The memory in which pieces count, once the answer is on its way.
+    memory: Option<Arc<dyn PieceMemory>>,
+}
+
+impl OutgoingState {
+    /// Whether the application may send more. If answers fill the memory of the connection, it may as soon as the
+    /// connection waits for a piece.
+    fn has_room(&self) -> bool {
+        let Some(memory) = &self.memory else { return self.held < FIRST_ROOM };
+        self.held < ROOM && (!memory.is_full() || (self.held == 0 && self.connection.is_some()))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,11 +69,22 @@ pub(crate) enum OutgoingEnd {
 impl Outgoing {
     /// Adds a piece, and wakes the connection.
     pub(crate) fn push(&self, piece: Bytes) {
-        let mut state = lock(&self.state);
+        let state = lock(&self.state);
         if state.is_gone || piece.is_empty() {
             return;
         }
-        state.held += piece.len();
+        let memory = state.memory.clone().filter(|_| state.held + piece.len() > UNCOUNTED);
+        drop(state);
+        let piece = match memory {
+            Some(memory) => memory.count(piece),
+            None => piece,
+        };
+        let mut state = lock(&self.state);
+        if state.is_gone {
+            drop(state);
+            return;
+        }
+        state.held += piece.len() + PIECE_COST;
         state.pieces.push_back(piece);
         let waker = state.connection.take();
         drop(state);
@@ -84,7 +110,7 @@ impl Outgoing {
     /// Whether the application may send more. If not, it is told when it may.
     pub(crate) fn has_room(&self) -> bool {
         let mut state = lock(&self.state);
-        let has_room = state.held < ROOM || state.is_gone;
+        let has_room = state.is_gone || state.has_room();
         state.wants_room = !has_room;
         has_room
     }
@@ -116,21 +142,56 @@ impl Outgoing {
             if end.is_none() {
                 state.connection = waker.cloned();
             }
-            return (end, false);
+            // An application that waits because the connection's memory is full makes the piece that is asked for.
+            let tells = state.connection.is_some() && std::mem::take(&mut state.wants_room);
+            return (end, tells);
         };
-        let mut piece = first;
+        let (mut piece, mut memory, mut count) = (first, None, 1);
         if state.pieces.front().is_some_and(|next| piece.len() + next.len() <= JOINED) {
             let mut joined = BytesMut::from(&piece[..]);
             while state.pieces.front().is_some_and(|next| joined.len() + next.len() <= JOINED) {
                 if let Some(next) = state.pieces.pop_front() {
                     joined.extend_from_slice(&next);
+                    count += 1;
                 }
             }
             piece = joined.freeze();
+            memory = state.memory.clone().filter(|_| piece.len() > UNCOUNTED);
         }
-        state.held = state.held.saturating_sub(piece.len());
+        state.held = state.held.saturating_sub(piece.len() + count * PIECE_COST);
         let tells = state.held <= ROOM / 2 && std::mem::take(&mut state.wants_room);
+        drop(state);
+        if let Some(memory) = memory {
+            piece = memory.count(piece);
+        }
         (Some(Pull::Piece(piece)), tells)
+    }
+
+    /// Has the first pieces counted. `None` if there is no room for them.
+    fn count_first(&self, count: &mut dyn FnMut(Bytes) -> Option<Bytes>) -> Option<()> {
+        let uncounted = std::mem::take(&mut lock(&self.state).pieces);
+        let counted: VecDeque<Bytes> = uncounted.into_iter().map(count).collect::<Option<_>>()?;
+        let mut state = lock(&self.state);
+        state.counted = counted.len();
+        // Pieces that came meanwhile stand behind these.
+        let later = std::mem::replace(&mut state.pieces, counted);
+        state.pieces.extend(later);
+        Some(())
+    }
+
+    /// Has pieces counted from now on. Returns whether the application is to be told of room.
+    fn count_in(&self, memory: Arc<dyn PieceMemory>) -> bool {
+        let mut state = lock(&self.state);
+        let (pieces, counted) = (std::mem::take(&mut state.pieces), state.counted);
+        drop(state);
+        let count = |(number, piece)| if number < counted { piece } else { Arc::clone(&memory).count(piece) };
+        let counted: VecDeque<Bytes> = pieces.into_iter().enumerate().map(count).collect();
+        let mut state = lock(&self.state);
+        // Pieces that came meanwhile stand behind these.
+        let later = std::mem::replace(&mut state.pieces, counted);
+        state.pieces.extend(later);
+        state.memory = Some(memory);
+        state.has_room() && std::mem::take(&mut state.wants_room)
     }
 }
 
@@ -177,7 +238,21 @@ impl<S: Sender + 'static> BodyStream for OutgoingStream<S> {
     }
 
     fn is_counted(&self) -> bool {
-        false
+        true
+    }
+
+    fn counted_in(&mut self, memory: Arc<dyn PieceMemory>) {
+        if self.sender.outgoing().count_in(memory) {
+            Arc::clone(&self.sender).notify();
+        }
+    }
+
+    fn count(&mut self, count: &mut dyn FnMut(Bytes) -> Option<Bytes>) -> Option<()> {
+        self.sender.outgoing().count_first(count)
+    }
+
+    fn held(&self) -> usize {
+        lock(&self.sender.outgoing().state).held
     }
 
     fn is_patient(&self) -> bool {

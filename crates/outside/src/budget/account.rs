@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::{Budget, Count, Counted, Taker};
+use crate::message::{PIECE_COST, PieceMemory};
 
 /// The account of one connection.
 pub(crate) struct Account {
@@ -210,6 +211,18 @@ impl Account {
             self.connection.get().into_iter().for_each(Waker::wake_by_ref);
             self.room.notify_waiters();
         }
+    }
+}
+
+impl PieceMemory for Account {
+    fn is_full(&self) -> bool {
+        self.is_full()
+    }
+
+    fn count(self: Arc<Self>, piece: Bytes) -> Bytes {
+        self.bound.fetch_max(self.most.saturating_add(piece.len()), Ordering::Relaxed);
+        let count = self.hold(piece.len() + PIECE_COST);
+        Bytes::from_owner(Counted { bytes: piece, _count: count })
     }
 }
 

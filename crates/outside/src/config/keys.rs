@@ -840,14 +840,14 @@ pub static KEYS: &[Key] = &[
         meaning: "connections of one address (IPv6: of its first 64 bits) to all processes; `None`: an eighth of \
                   `max_connections`, at least 256. Loopback, private networks, `trusted_proxies` and Unix sockets are not counted",
         default: Value::None,
-        allowed: "a whole number from 1 on, or None: an eighth of max_connections, at least 256",
+        allowed: "a whole number from 1 on, at most max_connections, or None: an eighth of it, at least 256",
         apply: |config, value| whole_or_none(value, &mut config.max_connections_per_ip),
     },
     Key {
         name: "max_websocket_connections",
         meaning: "WebSockets of all kinds; more get 503. `None`: half of `max_connections`",
         default: Value::None,
-        allowed: "a whole number from 1 on, or None: half of max_connections",
+        allowed: "a whole number from 1 on, at most max_connections, or None: half of it",
         apply: |config, value| whole_or_none(value, &mut config.max_websocket_connections),
     },
     Key {

@@ -398,17 +398,31 @@ impl Config {
             )));
         }
         self.check_metrics()?;
-        let Some(connection) = self.max_unsent_per_connection else { return Ok(()) };
+        let mut faults = self.faults_of_places();
         let process = self.most_unsent();
-        if connection <= process {
-            return Ok(());
+        if let Some(connection) = self.max_unsent_per_connection.filter(|connection| *connection > process) {
+            let mib = |bytes: usize| bytes as f64 / 1_048_576.0;
+            faults.push(format!(
+                "config[\"max_unsent_per_connection_mb\"] is {}; allowed: at most config[\"max_unsent_mb\"], which is {}",
+                mib(connection),
+                mib(process)
+            ));
         }
-        let mib = |bytes: usize| bytes as f64 / 1_048_576.0;
-        Err(Error::new(format!(
-            "config[\"max_unsent_per_connection_mb\"] is {}; allowed: at most config[\"max_unsent_mb\"], which is {}",
-            mib(connection),
-            mib(process)
-        )))
+        if faults.is_empty() { Ok(()) } else { Err(Error::new(faults.join("\n"))) }
+    }
+
+    /// A line for each part of the connections that is more than all of them.
+    fn faults_of_places(&self) -> Vec<String> {
+        let Some(all) = self.max_connections else { return Vec::new() };
+        let parts = [
+            ("max_connections_per_ip", self.max_connections_per_ip),
+            ("max_websocket_connections", self.max_websocket_connections),
+        ];
+        let fault = |(name, part): (&str, Option<usize>)| {
+            let part = part.filter(|part| *part > all)?;
+            Some(format!("config[{name:?}] is {part}; allowed: at most config[\"max_connections\"], which is {all}"))
+        };
+        parts.into_iter().filter_map(fault).collect()
     }
 
     /// The files of all certificates, the one of `ssl_certfile` first.

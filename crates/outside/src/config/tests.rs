@@ -47,3 +47,20 @@ fn one_message_names_every_fault() {
         assert!(text.contains(part), "{part} in {text}");
     }
 }
+
+#[test]
+fn a_part_of_the_connections_is_no_more_than_all() {
+    let bounds = |all: Value, address: i64, websockets: i64| {
+        let parts = [
+            ("max_connections_per_ip", Value::Integer(address)),
+            ("max_websocket_connections", Value::Integer(websockets)),
+        ];
+        Config::from_values([("max_connections", all)].into_iter().chain(parts))
+    };
+    assert!(bounds(Value::Integer(50), 50, 50).is_ok());
+    assert!(bounds(Value::None, 100_000, 100_000).is_ok());
+    let text = bounds(Value::Integer(50), 51, 60).unwrap_err().to_string();
+    for part in ["\"max_connections_per_ip\"] is 51", "\"max_websocket_connections\"] is 60", "which is 50"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+}

@@ -11,16 +11,18 @@ use std::task::{Poll, Waker};
 use bytes::{Bytes, BytesMut};
 
 use crate::error::Error;
-use crate::message::{BodyStream, Pull, Trailers};
+use crate::message::{BodyStream, PIECE_COST, PieceMemory, Pull, Trailers, UNCOUNTED};
 
 /// Bytes that may wait for the connection; at this bound the handler waits.
 const ROOM: usize = 256 << 10;
+/// The same before the answer is on its way, when its connection may have no memory left.
+const FIRST_ROOM: usize = 64 << 10;
 
 /// The state that both sides share.
 #[derive(Default)]
 struct DownloadShared {
     buffer: Mutex<DownloadBuffer>,
-    /// Notified when the connection has taken pieces or has left.
+    /// Notified when the connection has taken pieces, waits for one, or has left.
     taken: Condvar,
 }
 
@@ -33,6 +35,10 @@ struct DownloadBuffer {
     /// Whether the connection takes no more.
     is_refused: bool,
     taker: Option<Waker>,
+    /// The memory in which pieces count, once the answer is on its way.
+    memory: Option<Arc<dyn PieceMemory>>,
+    /// Whether the handler waits for room.
+    waits: bool,
 }
 
 /// The reasons why no more pieces come.
@@ -81,12 +87,23 @@ impl BodyFeed {
     /// # Errors
     /// The client has left.
     pub fn push(&self, piece: Bytes) -> Result<(), ClientLeft> {
-        let mut buffer = self.0.lock();
+        let buffer = self.0.lock();
         if buffer.is_refused {
             return Err(ClientLeft);
         }
+        let memory = buffer.memory.clone().filter(|_| buffer.held + piece.len() > UNCOUNTED);
+        drop(buffer);
+        let piece = match &memory {
+            Some(memory) => Arc::clone(memory).count(piece),
+            None => piece,
+        };
+        let mut buffer = self.0.lock();
+        if buffer.is_refused {
+            drop(buffer);
+            return Err(ClientLeft);
+        }
         if !piece.is_empty() {
-            buffer.held += piece.len();
+            buffer.held += piece.len() + PIECE_COST;
             buffer.pieces.push_back(piece);
         }
         let taker = buffer.taker.take();
@@ -103,15 +120,17 @@ impl BodyFeed {
     /// The client has left.
     pub fn wait(&self) -> Result<(), ClientLeft> {
         let mut buffer = self.0.lock();
-        while buffer.held >= ROOM && !buffer.is_refused {
+        while !buffer.has_room() && !buffer.is_refused {
+            buffer.waits = true;
             buffer = self.0.taken.wait(buffer).unwrap_or_else(PoisonError::into_inner);
         }
+        buffer.waits = false;
         if buffer.is_refused { Err(ClientLeft) } else { Ok(()) }
     }
 
     /// Whether the next piece should wait for room.
     pub fn is_full(&self) -> bool {
-        self.0.lock().held >= ROOM
+        !self.0.lock().has_room()
     }
 
     /// Marks the content as complete.
@@ -139,51 +158,74 @@ impl std::fmt::Debug for BodyFeed {
 }
 
 impl DownloadBuffer {
-    /// The result of asking for a piece, if it is known. Pieces that wait together are one.
-    fn take(&mut self) -> Option<Pull> {
+    /// Whether the handler may hand another piece over. If answers fill the memory of the connection, it may as soon as
+    /// the connection waits for one.
+    fn has_room(&self) -> bool {
+        let Some(memory) = &self.memory else { return self.held < FIRST_ROOM };
+        self.held < ROOM && (!memory.is_full() || (self.held == 0 && self.taker.is_some()))
+    }
+
+    /// The result of asking for a piece, if it is known. Pieces that wait together are one; then the memory is given in
+    /// which that one has to be counted.
+    fn take(&mut self) -> Option<(Pull, Option<Arc<dyn PieceMemory>>)> {
         if let Some(first) = self.pieces.pop_front() {
-            let held = std::mem::take(&mut self.held);
-            return Some(Pull::Piece(joined(first, &mut self.pieces, held)));
+            self.held = 0;
+            let is_one = self.pieces.is_empty();
+            let piece = joined(first, &mut self.pieces);
+            let memory = self.memory.clone().filter(|_| !is_one && piece.len() > UNCOUNTED);
+            return Some((Pull::Piece(piece), memory));
         }
-        match self.end? {
-            DownloadEnd::Complete => Some(Pull::End),
+        let end = match self.end? {
+            DownloadEnd::Complete => Pull::End,
             // The handler's side has logged the reason.
-            DownloadEnd::Failed => Some(Pull::Failed(Error::status(500, None))),
-        }
+            DownloadEnd::Failed => Pull::Failed(Error::status(500, None)),
+        };
+        Some((end, None))
     }
 }
 
 /// All pieces as one, without a copy if there is one alone.
-fn joined(first: Bytes, others: &mut VecDeque<Bytes>, length: usize) -> Bytes {
+fn joined(first: Bytes, others: &mut VecDeque<Bytes>) -> Bytes {
     if others.is_empty() {
         return first;
     }
-    let mut all = BytesMut::with_capacity(length);
+    let mut all = BytesMut::with_capacity(first.len() + others.iter().map(Bytes::len).sum::<usize>());
     all.extend_from_slice(&first);
     others.drain(..).for_each(|piece| all.extend_from_slice(&piece));
     all.freeze()
 }
 
+/// The result with its piece counted. Not called under a lock.
+fn counted((pull, memory): (Pull, Option<Arc<dyn PieceMemory>>)) -> Pull {
+    match (pull, memory) {
+        (Pull::Piece(piece), Some(memory)) => Pull::Piece(memory.count(piece)),
+        (pull, _) => pull,
+    }
+}
+
 impl BodyStream for Download {
     fn pull(&mut self) -> Pull {
         let mut buffer = self.0.lock();
-        if let Some(pull) = buffer.take() {
+        if let Some(taken) = buffer.take() {
             drop(buffer);
             self.0.taken.notify_all();
-            return pull;
+            return counted(taken);
         }
         drop(buffer);
         let shared = Arc::clone(&self.0);
         Pull::Later(Box::pin(poll_fn(move |context| {
             let mut buffer = shared.lock();
             match buffer.take() {
-                Some(pull) => {
+                Some(taken) => {
                     drop(buffer);
                     shared.taken.notify_all();
-                    Poll::Ready(pull)
+                    Poll::Ready(counted(taken))
                 }
                 None => {
                     buffer.taker = Some(context.waker().clone());
+                    if buffer.waits {
+                        shared.taken.notify_all();
+                    }
                     Poll::Pending
                 }
             }
@@ -192,6 +234,24 @@ impl BodyStream for Download {
 
     fn is_async(&self) -> bool {
         true
+    }
+
+    fn is_counted(&self) -> bool {
+        true
+    }
+
+    fn counted_in(&mut self, memory: Arc<dyn PieceMemory>) {
+        let mut buffer = self.0.lock();
+        let uncounted = std::mem::take(&mut buffer.pieces);
+        drop(buffer);
+        let counted: VecDeque<Bytes> = uncounted.into_iter().map(|piece| Arc::clone(&memory).count(piece)).collect();
+        let mut buffer = self.0.lock();
+        // Pieces that came meanwhile stand behind these.
+        let later = std::mem::replace(&mut buffer.pieces, counted);
+        buffer.pieces.extend(later);
+        buffer.memory = Some(memory);
+        drop(buffer);
+        self.0.taken.notify_all();
     }
 
     fn has_begun(&self) -> bool {
@@ -211,9 +271,9 @@ impl BodyStream for Download {
         if buffer.end != Some(DownloadEnd::Complete) || buffer.trailers.is_some() {
             return None;
         }
-        let held = std::mem::take(&mut buffer.held);
+        buffer.held = 0;
         let first = buffer.pieces.pop_front().unwrap_or_default();
-        Some(joined(first, &mut buffer.pieces, held))
+        Some(joined(first, &mut buffer.pieces))
     }
 }
 
@@ -221,8 +281,9 @@ impl Drop for Download {
     fn drop(&mut self) {
         let mut buffer = self.0.lock();
         buffer.is_refused = true;
-        buffer.pieces.clear();
+        let dropped = std::mem::take(&mut buffer.pieces);
         drop(buffer);
+        drop(dropped);
         self.0.taken.notify_all();
     }
 }

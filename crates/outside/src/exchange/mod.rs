@@ -53,7 +53,6 @@ pub(crate) use pipeline::{Sealed, Wait, WebSocketOpener, Wire, access_line, rece
 pub(crate) use registry::{ConnectionRegistry, ConnectionStates, InFlight, Rank};
 pub(crate) use request_body::{RateWindow, RequestBody, SHARED, store_content, too_slow};
 pub(crate) use request_count::RequestCount;
-pub(crate) use response_stream::ResponseStream;
 pub(crate) use sample::sample;
 pub(crate) use service::{DRAINING, LEAVING, RETIRING, Service};
 pub(crate) use spool::Spool;

@@ -13,7 +13,7 @@ use super::control::Stop;
 use super::dispatch::Dispatcher;
 use super::executor::ReplySlot;
 use super::state::{Exchange, Work};
-use crate::budget::SMALL;
+use crate::budget::{Reserved, SMALL};
 use crate::log::{Level, shown_target};
 use crate::message::{BodyStream, KeepAlive, PieceFuture, Pull, Request, Trailers};
 
@@ -28,6 +28,10 @@ pub(crate) struct ResponseStream {
     is_patient: bool,
     /// Bytes that are still to come, if the head has declared a length.
     left: Option<u64>,
+    /// Bytes that the next piece is expected to have: those of the last one; 0 if that was small.
+    expected: usize,
+    /// Room for the piece that was asked for.
+    reserved: Option<Reserved>,
     /// The request of this answer, for the log.
     request: Option<Arc<Request>>,
     /// The fields behind the content, when it has ended. On the heap: an idle connection has no room for a rare case.
@@ -51,10 +55,21 @@ enum StreamState {
 }
 
 impl ResponseStream {
-    pub(crate) fn new(stream: Box<dyn BodyStream>, request: Option<Arc<Request>>) -> Self {
+    fn new(stream: Box<dyn BodyStream>, request: Option<Arc<Request>>) -> Self {
         let (keep_alive, is_patient) = (stream.keep_alive(), stream.is_patient());
         let state = StreamState::Idle(stream);
-        Self { keep_alive, is_patient, pooled: false, due: None, left: None, request, trailers: None, state }
+        Self {
+            keep_alive,
+            is_patient,
+            pooled: false,
+            due: None,
+            left: None,
+            expected: 0,
+            reserved: None,
+            request,
+            trailers: None,
+            state,
+        }
     }
 
     fn name(&self) -> String {
@@ -65,6 +80,11 @@ impl ResponseStream {
     /// The same body with the length that its head declares.
     pub(crate) fn declared(self, length: u64) -> Self {
         Self { left: Some(length), ..self }
+    }
+
+    /// Whether the next piece needs room, for which it has to wait.
+    fn needs_room(&self, stream: &dyn BodyStream, is_full: bool) -> bool {
+        (is_full || self.expected > 0) && self.reserved.is_none() && !stream.is_counted()
     }
 
     /// Counts the bytes of a piece; `false` if they are more than the head has declared.
@@ -95,6 +115,16 @@ impl ResponseStream {
 }
 
 impl Dispatcher {
+    /// A streamed body that is about to be sent on this connection.
+    pub(crate) fn response_stream(
+        &self,
+        mut stream: Box<dyn BodyStream>,
+        request: Option<Arc<Request>>,
+    ) -> ResponseStream {
+        stream.counted_in(Arc::clone(&self.account) as _);
+        ResponseStream::new(stream, request)
+    }
+
     /// The next piece, once it is there and unless the client is `gone` first; `None` at the end. It is empty when the
     /// client has closed its side: the wire then sends some bytes, if it can, so that it notices a client that is gone.
     ///
@@ -111,11 +141,15 @@ impl Dispatcher {
             }
             let (stream, pull, is_counted) = match std::mem::replace(&mut flow.state, StreamState::Over) {
                 StreamState::Over => return Ok(None),
-                // A connection whose answers take all of its memory gets no further piece.
-                StreamState::Idle(stream) if self.account.is_full() && !stream.is_counted() => {
-                    if let Err(stop) = self.await_room(0, &mut gone).await {
-                        self.discard(stream);
-                        return Err(stop);
+                // A connection whose answers take all of its memory gets no further piece. Pieces of all its streams may be
+                // asked for at one moment, so each has its room before.
+                StreamState::Idle(stream) if flow.needs_room(&*stream, self.account.is_full()) => {
+                    match self.await_room(flow.expected, &mut gone).await {
+                        Ok(room) => flow.reserved = Some(room).filter(|_| flow.expected > 0),
+                        Err(stop) => {
+                            self.discard(stream);
+                            return Err(stop);
+                        }
                     }
                     flow.state = StreamState::Idle(stream);
                     continue;
@@ -185,11 +219,13 @@ impl Dispatcher {
                         true => Ok(piece),
                         false => self.account.count_piece(piece),
                     };
+                    flow.reserved = None;
                     let Ok(piece) = counted else {
                         self.discard(stream);
                         self.complain_of_room();
                         return Err(Stop::Gone);
                     };
+                    flow.expected = if piece.len() > SMALL { piece.len() } else { 0 };
                     flow.state = StreamState::Idle(stream);
                     if !piece.is_empty() {
                         flow.due = None;
@@ -210,6 +246,7 @@ impl Dispatcher {
                 }
                 Pull::End => {
                     let mut stream = stream;
+                    flow.reserved = None;
                     flow.trailers = stream.trailers().map(Box::new);
                     self.discard(stream);
                     return match flow.left {

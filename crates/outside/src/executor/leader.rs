@@ -169,7 +169,7 @@ impl<C: Command> Executor<C> {
         for _ in 0..MOST_CALLS {
             let Some(task) = lock(&self.queue).pop() else { break };
             match task {
-                Task::Job(job) if job.is_held_up(self.reactor) => self.push_to_pool(job),
+                Task::Job(job) if job.is_held_up(self.reactor) || self.has_late_pieces(&job) => self.push_to_pool(job),
                 Task::Job(job) => state = self.run_job(job, role, &mut now),
                 Task::Call(call) => state = self.run_call(call, role, &mut now),
             }
@@ -178,6 +178,12 @@ impl<C: Command> Executor<C> {
             }
         }
         state
+    }
+
+    /// Whether the job makes a piece of an answer, as many others do that are late: another thread for each would have no
+    /// bound, because a piece has no route that is known to wait.
+    fn has_late_pieces(&self, job: &Job<C>) -> bool {
+        !job.may_be_turned_away() && lock(&self.threads).late_pieces >= (self.max_workers / 2).max(1)
     }
 
     /// Makes a call that has no answer. The callback is dropped inside the host.
@@ -283,9 +289,19 @@ impl<C: Command> Executor<C> {
             // Before the call begins, so that a thread that takes the loop over knows of it.
             function.as_ref().begin(self.reactor);
         }
+        let leads_piece = matches!(role, Role::Leader(_)) && !command.may_be_turned_away();
+        if leads_piece {
+            // Before the call begins, as above.
+            self.leads_piece.store(true, Ordering::SeqCst);
+        }
         let call = self.begin_call(*role);
         self.perform(command, context, slot, *role, now);
         self.end_call(call, role);
+        match role {
+            Role::Leader(_) if leads_piece => self.leads_piece.store(false, Ordering::SeqCst),
+            _ if leads_piece => lock(&self.threads).late_pieces -= 1,
+            _ => {}
+        }
         slot.count(command);
         slot.end()
     }

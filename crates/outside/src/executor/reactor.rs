@@ -37,6 +37,8 @@ pub(crate) struct Executor<C: Command> {
     pub(super) lease: LeaderLease,
     /// Whether a thread is about to enter the host, to call handlers.
     pub(super) entering: AtomicBool,
+    /// Whether the call in the lease makes a piece of an answer that has begun.
+    pub(super) leads_piece: AtomicBool,
     pub(super) sentinel: Sentinel,
     pub(super) threads: Mutex<Threads<C>>,
     /// Notified when a thread has begun its life or ended.
@@ -100,6 +102,7 @@ impl<C: Command> Executor<C> {
             root: Mutex::default(),
             lease: LeaderLease::new(),
             entering: AtomicBool::new(false),
+            leads_piece: AtomicBool::new(false),
             sentinel,
             threads: Mutex::new(Threads::new()),
             threads_changed: Condvar::new(),

@@ -9,7 +9,7 @@ use super::leader_lease::{Epoch, LeasedCall};
 use super::lock::lock;
 use super::pool_queue::SPARE;
 use super::reactor::Executor;
-use super::sync::{Builder, Condvar, MutexGuard};
+use super::sync::{Builder, Condvar, MutexGuard, Ordering};
 use super::threads::Threads;
 use crate::log::Level;
 
@@ -66,6 +66,7 @@ impl<C: Command> Executor<C> {
         let mut threads = lock(&self.threads);
         let Some(epoch) = self.lease.take_over(call) else { return };
         threads.detached += 1;
+        threads.late_pieces += usize::from(self.leads_piece.swap(false, Ordering::SeqCst));
         threads.offered = Some(epoch);
         self.call_threads(threads);
     }

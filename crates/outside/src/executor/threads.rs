@@ -19,6 +19,8 @@ pub(super) struct Threads<C: Command> {
     pub(super) alive: usize,
     /// Threads that run a handler without the loop: late ones, and those of the pool.
     pub(super) detached: usize,
+    /// Threads that lost the loop while they made a piece of an answer that has begun.
+    pub(super) late_pieces: usize,
     /// Threads that make a piece for a client that is gone; they do not count as detached any more.
     pub(super) uncounted: usize,
     /// Threads whose handlers do not end; they do not count as detached any more.
@@ -41,6 +43,7 @@ impl<C: Command> Threads<C> {
             entered: 0,
             alive: 0,
             detached: 0,
+            late_pieces: 0,
             uncounted: 0,
             given_up: 0,
             all_given_up: 0,

@@ -134,6 +134,12 @@ pub trait BodyStream: Send {
         Some(())
     }
 
+    /// Passes the memory of the connection, for a stream that makes pieces before they are asked for.
+    #[doc(hidden)]
+    fn counted_in(&mut self, memory: Arc<dyn PieceMemory>) {
+        let _ = memory; // a piece that was asked for is counted when it comes
+    }
+
     /// Whether its first piece has been asked for already.
     fn has_begun(&self) -> bool {
         false
@@ -159,6 +165,24 @@ pub trait BodyStream: Send {
     fn accompany(&mut self, attachment: Arc<dyn Any + Send + Sync>) {
         let _ = attachment; // streams of the engine use none
     }
+}
+
+/// Bytes of memory that a piece takes beside its content.
+#[doc(hidden)]
+pub const PIECE_COST: usize = 128;
+/// Bytes that a stream may have made ahead before they are counted.
+#[doc(hidden)]
+pub const UNCOUNTED: usize = 16 << 10;
+
+/// The memory of a connection, as a stream sees it that makes pieces before they are asked for.
+#[doc(hidden)]
+pub trait PieceMemory: Send + Sync {
+    /// Whether answers that the client has not taken fill it: then a piece is made only when it is asked for.
+    fn is_full(&self) -> bool;
+
+    /// The same piece, which counts until its memory is freed. Not called under a lock: another connection, or this one,
+    /// may have to give way.
+    fn count(self: Arc<Self>, piece: Bytes) -> Bytes;
 }
 
 /// A stream whose first piece was taken before the answer was sent.
@@ -195,6 +219,10 @@ impl BodyStream for StartedStream {
 
     fn held(&self) -> usize {
         if let Some(Pull::Piece(piece)) = &self.first { piece.len() } else { 0 }
+    }
+
+    fn counted_in(&mut self, memory: Arc<dyn PieceMemory>) {
+        self.stream.counted_in(memory);
     }
 
     fn count(&mut self, count: &mut dyn FnMut(Bytes) -> Option<Bytes>) -> Option<()> {

@@ -49,7 +49,9 @@ mod version;
 
 pub use answers::IntoEarlyAnswer;
 pub(crate) use body::StartedStream;
-pub use body::{Body, BodyStream, FileSlice, KeepAlive, PieceFuture, Pull, Response};
+pub use body::{
+    Body, BodyStream, FileSlice, KeepAlive, PIECE_COST, PieceFuture, PieceMemory, Pull, Response, UNCOUNTED,
+};
 pub use cookie::{Cookies, ResponseCookie, SameSite};
 pub use cors::Cors;
 pub(crate) use decimal::push_decimal;

@@ -7,7 +7,7 @@ use std::task::Context;
 
 use crate::connection::Connection;
 use crate::connection::buffer::{give_output, recycle, take_output};
-use crate::exchange::{Exchange, ResponseMeta, ResponseStream, Sealed, Stop, Work, access_line, sample, seal};
+use crate::exchange::{Exchange, ResponseMeta, Sealed, Stop, Work, access_line, sample, seal};
 use crate::log::Moment;
 use crate::message::{Body, BodyStream, KnownHeader, Response, Version, takes_trailers};
 use crate::protocol::ContentLength;
@@ -166,7 +166,7 @@ impl Connection {
         stream: Box<dyn BodyStream>,
         length: ContentLength,
     ) -> Result<(), Stop> {
-        let mut flow = ResponseStream::new(stream, exchange.request.clone());
+        let mut flow = self.dispatcher.response_stream(stream, exchange.request.clone());
         if let ContentLength::Known(length) = length {
             flow = flow.declared(length);
         }

@@ -15,9 +15,7 @@ use http::Response as Head;
 
 use super::exchange::StreamExchange;
 use super::shared::Sender;
-use crate::exchange::{
-    Dispatcher, Exchange, ResponseMeta, ResponseStream, Sealed, Stop, Waiting, Work, access_line, sample, seal,
-};
+use crate::exchange::{Dispatcher, Exchange, ResponseMeta, Sealed, Stop, Waiting, Work, access_line, sample, seal};
 use crate::files::{FileContent, FileSegment, Patience, bring_into_memory};
 use crate::log::Moment;
 use crate::message::{Body, BodyStream, Response};
@@ -311,7 +309,7 @@ impl StreamExchange {
         body: Box<dyn BodyStream>,
         declared: Option<u64>,
     ) -> Result<(), Stop> {
-        let mut flow = ResponseStream::new(body, self.accepted.exchange.request.clone());
+        let mut flow = self.dispatcher.response_stream(body, self.accepted.exchange.request.clone());
         if let Some(length) = declared {
             flow = flow.declared(length);
         }
