@@ -9,11 +9,9 @@ pub(crate) fn is_without_exponent(number: f64) -> bool {
     (1e-4..1e16).contains(&size) || size == 0.0
 }
 
-/// The text of a finite number that may have an exponent.
+/// The text of `zmij` of a number that may have an exponent, as Python has it.
 #[cold]
-pub(crate) fn with_exponent(number: f64) -> String {
-    let mut buffer = zmij::Buffer::new();
-    let text = buffer.format_finite(number);
+pub(crate) fn with_exponent(text: &str) -> String {
     let (sign, digits) = text.split_at(usize::from(text.starts_with('-')));
     if let Some((mantissa, exponent)) = digits.split_once('e') {
         let mantissa = mantissa.strip_suffix(".0").unwrap_or(mantissa);

@@ -148,25 +148,26 @@ impl Output {
         }
     }
 
-    /// Adds a finite float and a comma, as `float.__repr__` has it.
-    #[inline]
+    /// Adds a finite float and a comma, as `float.__repr__` has it. There is one call of `zmij`, into which its code is compiled.
+    #[inline(never)]
     pub fn float(&mut self, number: f64) {
-        if !is_without_exponent(number) {
-            self.add_all(with_exponent(number).as_bytes());
-            return self.add(b",");
-        }
         const { assert!(align_of::<zmij::Buffer>() == 1) };
         let room = self.room(size_of::<zmij::Buffer>() + 1);
         // SAFETY: the room has the size of the buffer, which lies anywhere, and a byte more. The text is part of the buffer, so
-        // its bytes are written; they begin the room, which is looked at.
-        unsafe {
+        // its bytes are written; that they begin the room is looked at. It is used up before anything else is written.
+        let text = unsafe {
             room.cast::<zmij::Buffer>().write(zmij::Buffer::new());
             let text = (*room.cast::<zmij::Buffer>()).format_finite(number);
             assert!(text.as_ptr() == room.cast_const());
-            let length = text.len();
-            *room.add(length) = b',';
-            self.advance(length + 1);
-        }
+            if is_without_exponent(number) {
+                let length = text.len();
+                *room.add(length) = b',';
+                return self.advance(length + 1);
+            }
+            with_exponent(text)
+        };
+        self.add_all(text.as_bytes());
+        self.add(b",");
     }
 
     /// Adds a text in quotes, and a byte behind it. Most texts have no byte that needs an escape: they are copied as they are.

@@ -139,8 +139,8 @@ impl<'a, 'py> Entries<'a, 'py> {
 }
 
 /// Keys that are remembered: places, a power of two, with `WAYS` keys each.
-const PLACES: usize = 16;
-const WAYS: usize = 2;
+const PLACES: usize = 8;
+const WAYS: usize = 4;
 
 /// Keys and where they have been written: in a list of objects the keys of all are the same few objects of Python.
 #[derive(Default)]
