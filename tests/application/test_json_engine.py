@@ -301,6 +301,42 @@ def test_a_dictionary_that_is_changed_while_it_is_written_is_an_error():
         _outside._json_text(grown)
 
 
+def test_items_that_are_taken_out_while_a_list_is_written():
+    rows: list = []
+
+    class Meddler(dict):
+        def items(self):
+            rows.clear()
+            return super().items()
+
+    rows += [["a" * 40, {"b": 1}], Meddler(c="d" * 40), ["gone"], 5, "gone"]
+    assert _outside._json_text(rows) == '[["' + "a" * 40 + '",{"b":1}],{"c":"' + "d" * 40 + '"}]'
+    assert rows == []
+
+
+def test_entries_that_are_replaced_while_a_dictionary_is_written():
+    entries: dict = {}
+
+    class Meddler(dict):
+        def items(self):
+            for key in list(entries):
+                del entries[key]
+            entries.update((f"{number}x{number}", [str(number) * 30]) for number in range(3))
+            return super().items()
+
+    entries.update({"first": ["x" * 40], "second": Meddler(c=1), "third": ["y" * 40]})
+    text = _outside._json_text({"around": entries})
+    # Its length is the same as before; which entries come then is Python's to say.
+    assert text.startswith('{"around":{"first":["' + "x" * 40 + '"],"second":{"c":1}')
+    assert len(json.loads(text)["around"]) <= 3
+
+
+def test_halves_of_surrogate_pairs_beside_other_texts():
+    half = "\udc00"
+    value = ["a", half, {half: half, "ö": "ü" + half, "b": "c"}, "ö" * 40]
+    assert _outside._json_text(value) == of_standard_library(value)
+
+
 def test_derived_classes_are_written_by_their_content():
     class Text(str):
         def __str__(self):

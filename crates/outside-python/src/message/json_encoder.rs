@@ -2,31 +2,26 @@
 //! become values of these types by `outside/_handlers/json_values.py`. The text is the one that the standard library's
 //! `json.dumps(ensure_ascii=False, allow_nan=False, separators=(",", ":"))` writes for the values that both know.
 
+use json_values::{Entries, Entry, Keys, Output, list_values, plain, tuple_values};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::sync::critical_section::with_critical_section;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
-use crate::message::json_bytes::{JsonBytes, ShortPiece};
 use crate::message::json_fault::{Fault, Reason, Written};
-use crate::message::json_number::write_float;
 
 /// Lists and dictionaries that may stand inside one another.
 const DEPTH: usize = 200;
 
-/// Keys that are remembered, a power of two.
-const KEYS: usize = 32;
-
 /// Writes values, one after another, into its bytes, each with a comma behind it.
 pub(super) struct Encoder<'py> {
-    out: JsonBytes,
-    /// Keys and where they have been written: in a list of objects the keys of all are the same few objects of Python.
-    keys: [Option<(Bound<'py, PyString>, ShortPiece)>; KEYS],
+    out: Output,
+    keys: Keys<'py>,
 }
 
 impl<'py> Encoder<'py> {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { out: JsonBytes::with_capacity(capacity), keys: [const { None }; KEYS] }
+        Self { out: Output::with_capacity(capacity), keys: Keys::default() }
     }
 
     /// The bytes of the value.
@@ -36,50 +31,38 @@ impl<'py> Encoder<'py> {
 
     /// Writes a value that stands inside of this many others.
     pub(super) fn value(&mut self, value: &Bound<'py, PyAny>, depth: usize) -> Written {
-        if let Ok(text) = value.cast_exact::<PyString>() {
-            self.text(text, b',')
-        } else if let Ok(number) = value.cast_exact::<PyInt>() {
-            self.integer(number)
-        } else if let Ok(dict) = value.cast_exact::<PyDict>() {
+        if plain(value, &mut self.out) { Ok(()) } else { self.no_plain_value(value, depth) }
+    }
+
+    fn no_plain_value(&mut self, value: &Bound<'py, PyAny>, depth: usize) -> Written {
+        if let Ok(dict) = value.cast_exact::<PyDict>() {
             self.dict(dict, depth)
         } else if let Ok(list) = value.cast_exact::<PyList>() {
-            self.array(list.as_any(), list.iter(), depth)
-        } else if let Ok(number) = value.cast_exact::<PyFloat>() {
-            self.float(number.value())
-        } else if value.is_none() {
-            self.add(b"null,")
-        } else if let Ok(flag) = value.cast_exact::<PyBool>() {
-            self.truth(flag.is_true())
+            self.list(list, depth)
         } else if let Ok(tuple) = value.cast_exact::<PyTuple>() {
-            self.array(tuple.as_any(), tuple.iter(), depth)
+            self.tuple(tuple, depth)
         } else {
             self.other(value, depth)
         }
-    }
-
-    #[inline]
-    fn add<const N: usize>(&mut self, text: &[u8; N]) -> Written {
-        self.out.add(text);
-        Ok(())
-    }
-
-    #[inline]
-    fn truth(&mut self, flag: bool) -> Written {
-        if flag { self.add(b"true,") } else { self.add(b"false,") }
     }
 
     #[inline(never)]
     fn dict(&mut self, dict: &Bound<'py, PyDict>, depth: usize) -> Written {
         let length = dict.len();
         if length == 0 {
-            return self.add(b"{},");
+            self.out.add(b"{},");
+            return Ok(());
         }
         check_depth(dict, depth)?;
         self.out.add(b"{");
         // Without Python's global lock another thread may change the dictionary meanwhile.
         with_critical_section(dict, || {
-            for (key, value) in dict.iter().take(length) {
-                self.member(&key, &value, dict, depth)?;
+            let mut entries = Entries::new(dict);
+            while let Some(entry) = entries.write(&mut self.keys, &mut self.out) {
+                match entry {
+                    Entry::Key(key, value) => self.member(&key, &value, dict, depth)?,
+                    Entry::Value(key, value) => self.member_value(&key, &value, dict, depth)?,
+                }
                 // The value, or a key of a derived class, may have run code of the program.
                 if dict.len() != length {
                     return Err(Fault::new(Reason::Changed));
@@ -87,7 +70,7 @@ impl<'py> Encoder<'py> {
             }
             Ok(())
         })?;
-        self.out.end(b'}');
+        self.out.end(b'}', false);
         Ok(())
     }
 
@@ -96,15 +79,16 @@ impl<'py> Encoder<'py> {
         check_depth(dict, depth)?;
         let items = dict.call_method0("items").and_then(|items| items.try_iter()).map_err(Fault::raised)?;
         self.out.add(b"{");
+        let mut is_empty = true;
         for item in items {
+            is_empty = false;
             let (key, value) = item.and_then(|item| item.extract()).map_err(Fault::raised)?;
             self.member(&key, &value, dict, depth)?;
         }
-        self.out.end(b'}');
+        self.out.end(b'}', is_empty);
         Ok(())
     }
 
-    #[inline(always)]
     fn member(
         &mut self,
         key: &Bound<'py, PyAny>,
@@ -112,34 +96,18 @@ impl<'py> Encoder<'py> {
         dict: &Bound<'py, PyDict>,
         depth: usize,
     ) -> Written {
-        match key.cast_exact::<PyString>() {
-            Ok(text) => self.plain_key(text)?,
-            Err(_) => self.key(key)?,
-        }
-        self.value(value, depth + 1).map_err(|fault| fault.inside(dict, || Ok(key.clone())))
+        self.key(key)?;
+        if plain(value, &mut self.out) { Ok(()) } else { self.member_value(key, value, dict, depth) }
     }
 
-    #[inline]
-    fn plain_key(&mut self, key: &Bound<'py, PyString>) -> Written {
-        let address = key.as_ptr().addr();
-        let place = (address >> 4 ^ address >> 9) % KEYS;
-        match &self.keys[place] {
-            Some((known, written)) if known.is(key) => {
-                self.out.repeat(*written);
-                Ok(())
-            }
-            _ => self.new_key(key, place),
-        }
-    }
-
-    #[inline(never)]
-    fn new_key(&mut self, key: &Bound<'py, PyString>, place: usize) -> Written {
-        let begin = self.out.place();
-        self.text(key, b':')?;
-        if let Some(written) = self.out.short_piece(begin) {
-            self.keys[place] = Some((key.clone(), written));
-        }
-        Ok(())
+    fn member_value(
+        &mut self,
+        key: &Bound<'py, PyAny>,
+        value: &Bound<'py, PyAny>,
+        dict: &Bound<'py, PyDict>,
+        depth: usize,
+    ) -> Written {
+        self.no_plain_value(value, depth + 1).map_err(|fault| fault.inside(dict, || Ok(key.clone())))
     }
 
     /// A key that is no plain `str`, as the standard library writes it.
@@ -155,36 +123,50 @@ impl<'py> Encoder<'py> {
             }
             self.float(number)?;
         } else if let Ok(flag) = key.cast::<PyBool>() {
-            self.truth(flag.is_true())?;
+            self.out.add_all(if flag.is_true() { b"true," } else { b"false," });
         } else if key.is_none() {
-            self.add(b"null,")?;
+            self.out.add(b"null,");
         } else if let Ok(number) = key.cast::<PyInt>() {
             self.integer(number)?;
         } else {
             return Err(Fault::of_type(key, Reason::KeyType));
         }
         self.out.replace_last(b'"');
-        self.add(b":")
-    }
-
-    #[inline(never)]
-    fn array(
-        &mut self,
-        container: &Bound<'py, PyAny>,
-        values: impl Iterator<Item = Bound<'py, PyAny>>,
-        depth: usize,
-    ) -> Written {
-        check_depth(container, depth)?;
-        self.out.add(b"[");
-        for (at, value) in values.enumerate() {
-            self.value(&value, depth + 1)
-                .map_err(|fault| fault.inside(container, || Ok(at.into_pyobject(container.py())?.into_any())))?;
-        }
-        self.out.end(b']');
+        self.out.add(b":");
         Ok(())
     }
 
     #[inline(never)]
+    fn list(&mut self, list: &Bound<'py, PyList>, depth: usize) -> Written {
+        check_depth(list, depth)?;
+        self.out.add(b"[");
+        let mut at = 0;
+        while let Some(value) = list_values(list, &mut at, &mut self.out) {
+            self.item(&value, list, at, depth)?;
+            at += 1;
+        }
+        self.out.end(b']', at == 0);
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn tuple(&mut self, tuple: &Bound<'py, PyTuple>, depth: usize) -> Written {
+        check_depth(tuple, depth)?;
+        self.out.add(b"[");
+        let mut at = 0;
+        while let Some(value) = tuple_values(tuple, &mut at, &mut self.out) {
+            self.item(&value, tuple, at, depth)?;
+            at += 1;
+        }
+        self.out.end(b']', at == 0);
+        Ok(())
+    }
+
+    fn item(&mut self, value: &Bound<'py, PyAny>, around: &Bound<'py, PyAny>, at: usize, depth: usize) -> Written {
+        self.no_plain_value(value, depth + 1)
+            .map_err(|fault| fault.inside(around, || Ok(at.into_pyobject(around.py())?.into_any())))
+    }
+
     fn integer(&mut self, number: &Bound<'_, PyInt>) -> Written {
         match number.extract::<i64>() {
             Ok(number) => self.out.integer(number),
@@ -199,20 +181,19 @@ impl<'py> Encoder<'py> {
         let text = number.py().get_type::<PyInt>().call_method1("__repr__", (number,)).map_err(Fault::raised)?;
         let text = text.cast::<PyString>().map_err(|error| Fault::raised(error.into()))?;
         self.out.add_all(text.to_str().map_err(Fault::raised)?.as_bytes());
-        self.add(b",")
+        self.out.add(b",");
+        Ok(())
     }
 
-    #[inline(never)]
     fn float(&mut self, number: f64) -> Written {
         if !number.is_finite() {
             return Err(Fault::new(Reason::NotFinite(number)));
         }
-        write_float(&mut self.out, number, b',');
+        self.out.float(number);
         Ok(())
     }
 
     /// A text, and a byte behind it.
-    #[inline(never)]
     fn text(&mut self, text: &Bound<'_, PyString>, behind: u8) -> Written {
         match text.to_str() {
             Ok(text) => self.out.text(text.as_bytes(), behind),
@@ -239,7 +220,8 @@ impl<'py> Encoder<'py> {
                 rest = after;
             }
         }
-        self.add(&[b'"', behind])
+        self.out.add(&[b'"', behind]);
+        Ok(())
     }
 
     /// A value of a derived class, or of one that is written as a value of another type.
@@ -255,9 +237,9 @@ impl<'py> Encoder<'py> {
         } else if let Ok(dict) = value.cast::<PyDict>() {
             self.mapping(dict, depth)
         } else if let Ok(list) = value.cast::<PyList>() {
-            self.array(list.as_any(), list.iter(), depth)
+            self.list(list, depth)
         } else if let Ok(tuple) = value.cast::<PyTuple>() {
-            self.array(tuple.as_any(), tuple.iter(), depth)
+            self.tuple(tuple, depth)
         } else {
             let py = value.py();
             let plain = PLAIN.import(py, "outside._handlers.json_values", "plain").map_err(Fault::raised)?;

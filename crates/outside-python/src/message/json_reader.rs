@@ -3,10 +3,9 @@
 //! from its beginning, and gives the value or the reason.
 
 use jiter::{PythonParse, cached_py_string};
+use json_values::{Plain, new_text};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyList, PyString};
-
-use crate::message::json_bytes::escapes;
 
 /// Lists and dictionaries that are read inside one another; jiter takes some more.
 const DEPTH: usize = 128;
@@ -51,8 +50,11 @@ impl<'a, 'py> Reader<'a, 'py> {
     fn value(&mut self, first: u8, depth: usize) -> Option<Bound<'py, PyAny>> {
         match first {
             b'"' => {
-                let text = self.string()?;
-                Some(PyString::from_bytes(self.py, text.bytes(&self.unescaped)).ok()?.into_any())
+                let text = match self.string()? {
+                    Found::Plain(text) => new_text(self.py, text),
+                    Found::Unescaped => PyString::from_bytes(self.py, &self.unescaped).ok(),
+                };
+                text.map(Bound::into_any)
             }
             b'{' if depth < DEPTH => self.dict(depth + 1),
             b'[' if depth < DEPTH => self.list(depth + 1),
@@ -122,6 +124,7 @@ impl<'a, 'py> Reader<'a, 'py> {
     fn key(&mut self) -> Option<Bound<'py, PyString>> {
         let found = self.string()?;
         let Found::Plain(text) = found else { return PyString::from_bytes(self.py, &self.unescaped).ok() };
+        let text = text.bytes();
         let place = place_of(text);
         match &self.keys[place] {
             Some((known, key)) if *known == text => Some(key.clone()),
@@ -137,29 +140,16 @@ impl<'a, 'py> Reader<'a, 'py> {
     #[inline]
     fn string(&mut self) -> Option<Found<'a>> {
         let begin = self.at + 1;
-        let end = self.end_of_plain(begin)?;
+        let text = Plain::read(self.text, begin)?;
+        let end = begin + text.bytes().len();
         match self.text[end] {
             b'"' => {
                 self.at = end + 1;
-                Some(Found::Plain(&self.text[begin..end]))
+                Some(Found::Plain(text))
             }
             b'\\' => self.string_with_escapes(begin, end),
             _ => None,
         }
-    }
-
-    /// The place of the next byte that is a quotation mark, a backslash or a control character.
-    #[inline(always)]
-    fn end_of_plain(&self, mut at: usize) -> Option<usize> {
-        while let Some(word) = self.text[at..].first_chunk() {
-            let found = escapes(word);
-            if found != 0 {
-                return Some(at + found.trailing_zeros() as usize / 8);
-            }
-            at += 8;
-        }
-        let rest = &self.text[at..];
-        rest.iter().position(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\').map(|within| at + within)
     }
 
     fn string_with_escapes(&mut self, mut begin: usize, mut end: usize) -> Option<Found<'a>> {
@@ -174,7 +164,7 @@ impl<'a, 'py> Reader<'a, 'py> {
                 b'\\' => begin = self.escape(end + 1)?,
                 _ => return None,
             }
-            end = self.end_of_plain(begin)?;
+            end = begin + Plain::read(self.text, begin)?.bytes().len();
         }
     }
 
@@ -287,20 +277,8 @@ impl<'a, 'py> Reader<'a, 'py> {
 
 /// The content of a string: as it stands in the text, or among the reader's `unescaped`.
 enum Found<'a> {
-    Plain(&'a [u8]),
+    Plain(Plain<'a>),
     Unescaped,
-}
-
-impl<'a> Found<'a> {
-    fn bytes<'b>(&self, unescaped: &'b [u8]) -> &'b [u8]
-    where
-        'a: 'b,
-    {
-        match self {
-            Self::Plain(text) => text,
-            Self::Unescaped => unescaped,
-        }
-    }
 }
 
 /// The float of these digits, `mantissa` × 10 ^ `exponent`; `None` if it is too large.
