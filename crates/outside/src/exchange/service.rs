@@ -20,7 +20,7 @@ use crate::compression::Press;
 use crate::config::Config;
 use crate::content::Spools;
 use crate::files::FileContent;
-use crate::log::{Level, Log, Moment};
+use crate::log::{Level, Log};
 use crate::message::Request;
 use crate::metrics::names::TLS_HANDSHAKES;
 use crate::metrics::{RequestKind, RequestMeter, Sample};
@@ -101,11 +101,6 @@ impl Service {
     /// The time at which a request has come: that of this turn of the event loop; `None` if nothing asks for it.
     pub(crate) fn began(&self) -> Option<Instant> {
         self.is_timed.then(|| self.times.time(self.executor.turn()))
-    }
-
-    /// The second of an answer that is sent in this turn of the event loop.
-    pub(crate) fn moment(&self) -> Moment {
-        self.times.moment(self.executor.turn())
     }
 
     /// Counts exchanges whose answers were sent.

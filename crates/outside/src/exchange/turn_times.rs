@@ -1,13 +1,10 @@
 //! The time as the exchanges of one turn of the event loop share it: the clock is looked at once for all of them.
 //!
-//! The requests that one look at the network brings were there at that time, and answers that are written together have one
-//! date. Of the answers that are counted each fourth one has a time of its own, behind its last byte; the others left within three
+//! The requests that one look at the network brings were there at that time. Of the answers that are counted each fourth one has a time of its own, behind its last byte; the others left within three
 //! writes of it.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-
-use crate::log::Moment;
 
 /// Times of a turn by its number. Only the leader of the event loop reads and writes them.
 #[derive(Debug)]
@@ -17,8 +14,6 @@ pub(crate) struct TurnTimes {
     time: TurnValue,
     /// Answers that have ended at this time.
     ended: AtomicU32,
-    /// Seconds since 1970.
-    second: TurnValue,
 }
 
 /// Answers that share a time as that of their end.
@@ -32,12 +27,7 @@ struct TurnValue {
 
 impl TurnTimes {
     pub(crate) fn new() -> Self {
-        Self {
-            origin: Instant::now(),
-            time: TurnValue::default(),
-            ended: AtomicU32::new(0),
-            second: TurnValue::default(),
-        }
+        Self { origin: Instant::now(), time: TurnValue::default(), ended: AtomicU32::new(0) }
     }
 
     /// The time in a turn; as of now without a number.
@@ -69,16 +59,6 @@ impl TurnTimes {
         self.time.set(turn, since.as_secs() * 1_000_000_000 + u64::from(since.subsec_nanos()));
         self.ended.store(ended, Ordering::Relaxed);
         now
-    }
-
-    /// The second in a turn; the present one without a number.
-    pub(super) fn moment(&self, turn: Option<u64>) -> Moment {
-        let second = self.second.of(turn).unwrap_or_else(|| {
-            let second = Moment::present_second();
-            self.second.set(turn, second);
-            second
-        });
-        Moment::of_second(second)
     }
 }
 
@@ -120,15 +100,5 @@ mod tests {
         assert_eq!(times.time(Some(1)), ends[8], "a request that comes behind them");
         assert!(ends[8] < times.end(Some(1)), "its answer");
         assert!(ends[8] < times.end(Some(2)) && times.end(None) < times.end(None));
-    }
-
-    #[test]
-    fn a_turn_has_one_second() {
-        let times = TurnTimes::new();
-        times.second.set(Some(1), 1_795_332_600);
-        assert_eq!(&times.moment(Some(1)).date, b"Sun, 22 Nov 2026 07:30:00 GMT");
-        let now = Moment::present_second();
-        assert!(times.moment(Some(2)).date != times.moment(Some(1)).date && now > 1_795_332_600);
-        assert!(times.moment(None).date != *b"Sun, 22 Nov 2026 07:30:00 GMT");
     }
 }

@@ -75,8 +75,8 @@ fn check(trial: impl Fn() + Clone + Send + Sync + 'static) {
     let runs = std::env::var("OUTSIDE_MODEL_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(300);
     let (again, mut config) = (trial.clone(), Config::new());
     (config.stack_size, config.max_steps) = (1 << 18, MaxSteps::FailAfter(200_000));
-    Runner::new(RandomScheduler::new(runs / 2), config.clone()).run(move || again());
-    Runner::new(PctScheduler::new(4, runs / 2), config).run(move || trial());
+    Runner::new(RandomScheduler::new(runs / 2), config.clone()).run(again);
+    Runner::new(PctScheduler::new(4, runs / 2), config).run(trial);
 }
 
 /// Only the leader of an epoch is between two calls at any moment, and a leader loses its epoch once.

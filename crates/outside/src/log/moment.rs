@@ -18,26 +18,10 @@ pub(crate) struct Moment {
 impl Moment {
     /// The present second.
     pub(crate) fn now() -> Self {
-        Self::of_second(Self::present_second())
-    }
-
-    /// Seconds since 1970 in UTC. The time at the system's last tick, some milliseconds ago, costs less than the present time.
-    #[cfg(target_os = "linux")]
-    pub(crate) fn present_second() -> u64 {
-        u64::try_from(rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse).tv_sec).unwrap_or_default()
-    }
-
-    /// Seconds since 1970 in UTC.
-    #[cfg(not(target_os = "linux"))]
-    pub(crate) fn present_second() -> u64 {
-        std::time::SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
-    }
-
-    /// The second that is so many behind the first one of 1970.
-    pub(crate) fn of_second(unix: u64) -> Self {
         thread_local! {
             static LAST: RefCell<Moment> = RefCell::new(Moment::at(0));
         }
+        let unix = present_second();
         LAST.with_borrow_mut(|last| {
             if last.unix != unix {
                 *last = Self::at(unix);
@@ -67,6 +51,18 @@ impl Moment {
         iso[11..19].copy_from_slice(time);
         Self { unix, date, common, iso }
     }
+}
+
+/// Seconds since 1970 in UTC. The time at the system's last tick, some milliseconds ago, costs less than the present time.
+#[cfg(target_os = "linux")]
+fn present_second() -> u64 {
+    u64::try_from(rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse).tv_sec).unwrap_or_default()
+}
+
+/// Seconds since 1970 in UTC.
+#[cfg(not(target_os = "linux"))]
+fn present_second() -> u64 {
+    std::time::SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ const SMALL: usize = 16 << 10;
 impl Connection {
     /// Sends every answer in order, logs each, and calls the hooks.
     pub(in crate::connection) async fn send(&mut self) -> Result<(), Stop> {
-        let now = self.dispatcher.service.moment();
+        let now = Moment::now();
         let mut exchanges = std::mem::take(&mut self.exchanges);
         // Exchanges behind the first that is not answered wait for the next round.
         let answered = exchanges.iter().position(Exchange::is_open).unwrap_or(exchanges.len());

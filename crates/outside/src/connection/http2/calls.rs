@@ -16,6 +16,7 @@ use super::shared::{MOST_WORKING, Permit};
 use crate::budget::{Reserved, SMALL};
 use crate::connection::buffer::{recycle, take_request};
 use crate::exchange::{Exchange, Job, ReplySlot, SHARED, Stop, Work, access_line, is_patient, millis, receive, sample};
+use crate::log::Moment;
 use crate::message::Body;
 use crate::protocol::http2::{BESIDE, Malformed, decode_request, note_line};
 
@@ -305,7 +306,7 @@ impl Http2 {
         }
         self.dispatcher.service.measure(self.done.iter().flatten().filter_map(sample));
         let lines = self.done.iter().flatten().map(|exchange| access_line(exchange, &self.client));
-        self.dispatcher.service.log.access(lines, &self.dispatcher.service.moment());
+        self.dispatcher.service.log.access(lines, &Moment::now());
         for mut exchanges in self.done.drain(..) {
             exchanges.drain(..).for_each(recycle);
             if self.emptied.len() < MOST_WORKING {

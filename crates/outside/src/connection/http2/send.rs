@@ -164,7 +164,7 @@ impl StreamExchange {
     pub(super) fn log(&self) {
         self.dispatcher.service.measure(std::iter::once(&self.accepted.exchange).filter_map(sample));
         let line = access_line(&self.accepted.exchange, &self.client);
-        self.dispatcher.service.log.access(std::iter::once(line), &self.dispatcher.service.moment());
+        self.dispatcher.service.log.access(std::iter::once(line), &Moment::now());
     }
 
     /// Sends the content of an answer whose head has left.
