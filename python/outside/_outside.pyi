@@ -893,6 +893,21 @@ def _shares_nothing(target: OutsideHTTP | Request[Any], /) -> bool: ...
 def _release_wakes() -> None: ...
 
 @final
+class _Signer:
+    """Signs contents under the name of a cookie, and checks signatures; both know the time."""
+
+    def __init__(self, secret: str | list[str] | tuple[str, ...], days: float) -> None: ...
+    @property
+    def seconds(self) -> float:
+        """Seconds until a signature expires."""
+
+    def sign(self, name: str, content: bytes, now: float | None = None) -> str:
+        """The content with its time and signature, by the first secret."""
+
+    def verify(self, name: str, value: str, now: float | None = None) -> bytes | None:
+        """The content, if one of the secrets has signed it under this name and it has not expired; otherwise `None`."""
+
+@final
 class _Body:
     """The source of the pieces of `iter_body()`."""
 

@@ -64,6 +64,8 @@ mod _outside {
     #[pymodule_export]
     use crate::message::response_headers::ResponseHeaders;
     #[pymodule_export]
+    use crate::message::signer::Signer;
+    #[pymodule_export]
     use crate::server::around::{
         _error_page, _forgo_content, _log_failure, _report, _run_on_loop, _set_any_errorhandler, _set_around, _settle,
         _settle_response, _status_of, _wants_content,

@@ -7,63 +7,20 @@ Nothing is stored by the server, so that a session cannot be revoked before it e
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hmac
 import json
-import time
 from typing import Any
 
 from .._outside import Request, Response, ResponseCookie
+from .._outside import _Signer as Signer
 
 NAME = "session"
 # Bytes of name and value of a cookie that browsers take (RFC 6265 section 6.1).
 MOST_BYTES = 4096
-# Seconds that the clock of another machine may be ahead.
-_AHEAD = 60
 HOW_TO = 'python -c "import secrets; print(secrets.token_urlsafe(32))" makes one, and server.config["secret"] takes it'
 
-
-class Signer:
-    """Signs contents under the name of a cookie, and checks signatures; both know the time."""
-
-    def __init__(self, secret: str | list[str] | tuple[str, ...], days: float) -> None:
-        secrets = [secret] if isinstance(secret, str) else list(secret)
-        self._keys = [each.encode() for each in secrets]
-        self.seconds = days * 86_400
-
-    def sign(self, name: str, content: bytes, now: float | None = None) -> str:
-        """The content with its time and signature, by the first secret."""
-        text = base64.urlsafe_b64encode(content).rstrip(b"=").decode()
-        issued = f"{int(time.time() if now is None else now):x}"
-        return f"{text}.{issued}.{_encoded(_mac(self._keys[0], name, issued, text))}"
-
-    def verify(self, name: str, value: str, now: float | None = None) -> bytes | None:
-        """The content, if one of the secrets has signed it under this name and it has not expired; otherwise `None`."""
-        if len(value) > MOST_BYTES or not value.isascii() or value.count(".") != 2:
-            return None
-        text, issued, signature = value.split(".")
-        # All secrets are tried, so that the time does not tell which one it was.
-        given = signature.encode()
-        matches = [hmac.compare_digest(_encoded(_mac(key, name, issued, text)).encode(), given) for key in self._keys]
-        if not any(matches):
-            return None
-        try:
-            age = (time.time() if now is None else now) - int(issued, 16)
-            if not -_AHEAD <= age < self.seconds:
-                return None
-            return base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)
-        except (ValueError, binascii.Error):
-            return None
-
-
-def _mac(key: bytes, name: str, issued: str, text: str) -> bytes:
-    # None of the three can hold a NUL, which stands between them.
-    return hmac.digest(key, f"{name}\0{issued}\0{text}".encode(), "sha256")
-
-
-def _encoded(mac: bytes) -> str:
-    return base64.urlsafe_b64encode(mac).rstrip(b"=").decode()
+# Made once: with arguments, `json.dumps` makes an encoder for each call.
+_write = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+_read = json.JSONDecoder().decode
 
 
 class Session(dict[str, Any]):
@@ -75,7 +32,7 @@ class Session(dict[str, Any]):
     def __init__(self, content: bytes | None) -> None:
         self._before = b"{}"
         if content is not None:
-            values = json.loads(content)
+            values = _read(content.decode())
             if isinstance(values, dict):
                 super().__init__(values)
                 self._before = content
@@ -83,7 +40,7 @@ class Session(dict[str, Any]):
     def text(self) -> bytes:
         """The JSON text of the session as it is now."""
         try:
-            return json.dumps(self, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+            return _write(self).encode()
         except (TypeError, ValueError) as error:
             raise TypeError(
                 f"a session holds values of JSON (str, numbers, bool, None, list, dict): {error}; it has {_kinds(self)}"

@@ -20,6 +20,7 @@ pub(crate) mod request_facts;
 pub(crate) mod request_values;
 pub(crate) mod response;
 pub(crate) mod response_headers;
+pub(crate) mod signer;
 pub(crate) mod stream;
 mod tuple_answer;
 pub(crate) mod uncopied;

@@ -32,4 +32,4 @@ pub(crate) use background::{Background, run_future};
 pub(crate) use forgery::is_forged;
 pub use session::Session;
 pub(crate) use session::save;
-pub(crate) use signer::Signer;
+pub use signer::Signer;

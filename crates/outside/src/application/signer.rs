@@ -1,7 +1,7 @@
 //! Contents that are signed under the name of a cookie: `content.time.signature`.
 //!
 //! The content is in base64 for addresses, the time in hexadecimal seconds since 1970, the signature is the HMAC-SHA256 over the
-//! cookie's name, the time and the content. The Python face writes and reads the same.
+//! cookie's name, the time and the content. Both faces write and read the same.
 
 use std::time::Duration;
 
@@ -15,24 +15,36 @@ pub(super) const MOST_BYTES: usize = 4096;
 /// Seconds that the clock of another machine may be ahead.
 const AHEAD: u64 = 60;
 
-/// Signs contents, and checks signatures.
+/// Signs contents under names, and checks signatures: the cookies of sessions, and whatever a program gives to a client and
+/// wants back unchanged.
+///
+/// ```
+/// use std::time::Duration;
+/// use outside::application::Signer;
+///
+/// let secret = "a secret of at least thirty-two bytes";
+/// let signer = Signer::new(&[secret].into(), Duration::from_secs(86_400)).expect("there is a secret");
+/// let signed = signer.sign("invitation", b"ada", 1_700_000_000);
+/// assert_eq!(signer.verify("invitation", &signed, 1_700_000_060), Some(b"ada".to_vec()));
+/// assert_eq!(signer.verify("password", &signed, 1_700_000_060), None);
+/// ```
 #[derive(Debug)]
-pub(crate) struct Signer {
+pub struct Signer {
     /// The first one signs, all are accepted.
     keys: Vec<hmac::Key>,
     pub(super) life: Duration,
 }
 
 impl Signer {
-    /// `None` without a secret.
-    pub(crate) fn new(secrets: &Secrets, life: Duration) -> Option<Self> {
+    /// Signatures by these secrets, which expire after `life`; `None` without a secret.
+    pub fn new(secrets: &Secrets, life: Duration) -> Option<Self> {
         let keys: Vec<hmac::Key> =
             secrets.iter().map(|secret| hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes())).collect();
         (!keys.is_empty()).then_some(Self { keys, life })
     }
 
-    /// The content with its time, in seconds since 1970, and its signature.
-    pub(super) fn sign(&self, name: &str, content: &[u8], now: u64) -> String {
+    /// The content with the time, in seconds since 1970, and the signature by the first secret.
+    pub fn sign(&self, name: &str, content: &[u8], now: u64) -> String {
         let (text, time) = (encode(content), format!("{now:x}"));
         let tag = self.keys.first().map(|key| hmac::sign(key, &signed(name, &time, &text)));
         let signature = encode(tag.as_ref().map_or(&[], |tag| tag.as_ref()));
@@ -40,7 +52,7 @@ impl Signer {
     }
 
     /// The content, if one of the secrets has signed it under this name and it has not expired.
-    pub(super) fn verify(&self, name: &str, value: &str, now: u64) -> Option<Vec<u8>> {
+    pub fn verify(&self, name: &str, value: &str, now: u64) -> Option<Vec<u8>> {
         if value.len() > MOST_BYTES {
             return None;
         }
