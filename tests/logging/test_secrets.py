@@ -142,8 +142,12 @@ def test_no_secret_of_a_busy_server_is_told(tmp_path, settings):
         told += [script.ask("/status.json").text, script.ask("/metrics").text]
         waiting.close()
         # An overview may be a tenth of a second old, and name workers of the generation before.
-        wait_until(lambda: old.isdisjoint(script.wait_for_workers(2).values()), "the new workers are told")
-        os.kill(script.wait_for_workers(2)[0], signal.SIGKILL)
+        told_workers: list[dict[int, int]] = []
+        wait_until(
+            lambda: told_workers.append(script.wait_for_workers(2)) or old.isdisjoint(told_workers[-1].values()),
+            "the new workers are told",
+        )
+        os.kill(told_workers[-1][0], signal.SIGKILL)
         script.process.send_signal(signal.SIGTERM)
         script.wait()
         told += [script.output, script.errors]

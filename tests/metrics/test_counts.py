@@ -137,7 +137,7 @@ def test_a_single_process_is_reloaded(start_measured):
         script.wait_for_line("serves")
         fetch(script.address, "/users/1")
         wait_until(lambda: script.metrics().requests() == 2 + reload, "the requests of both")  # noqa: B023
-    assert script.metrics().value("imports_total") == 3
+    wait_until(lambda: script.metrics().value("imports_total") == 3, "the imports of all three")
 
 
 @pytest.mark.parametrize("trouble", ["stopped", "/hold"])
