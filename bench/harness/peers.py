@@ -188,6 +188,11 @@ _PEERS = (
         packages=("fastapi==0.165.0", "python-multipart==0.0.34", "granian==2.8.7", "uvloop==0.22.1"),
     ),
     Peer(
+        "django-bolt", "django-bolt", lambda port: _peer_python("django_bolt_app.py", str(port)),
+        "one process, one worker thread, log and validation of answers off",
+        python=paths.PEERS_PYTHON, packages=("django-bolt==0.13.0", "django==6.1.3"),
+    ),
+    Peer(
         "outside-checked", "outside", lambda port: [str(paths.OUR_PYTHON), "outside_checked_app.py", str(port)],
         "decorated routes, access log off; pydantic and msgspec of make/test-tools.txt", python=paths.OUR_PYTHON, ours=True,
     ),

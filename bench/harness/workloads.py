@@ -60,6 +60,8 @@ MIXED_PEERS = ("outside", "granian-wsgi", "fastpysgi", "robyn")
 ASYNC_PEERS = ("outside-routes", "granian-rsgi", "granian-asgi", "uvicorn", "fastapi")
 PARAMETER_PEERS = ("outside-routes", "robyn", "fastapi", "gunicorn-flask")
 CHECKED_PEERS = ("outside-checked", "fastapi", "fastapi-granian")
+# Models of msgspec, as here.
+STRUCT_PEERS = (*CHECKED_PEERS, "django-bolt")
 WSGI_PEERS = ("outside-wsgi", "granian-wsgi", "fastpysgi", "gunicorn-wsgi")
 FLASK_PEERS = ("outside-flask", "granian-flask", "gunicorn-flask")
 DJANGO_PEERS = ("outside-django", "granian-django", "gunicorn-django")
@@ -277,7 +279,7 @@ _WORKLOADS = (
              "outside-routes", "/users/42"),
     Workload("valid_pydantic", "Python, 1 KB of JSON as a model of pydantic, a short answer, 64 connections", (*CHECKED_PEERS, "robyn"),
              "outside-checked", "/pydantic", "POST"),
-    Workload("valid_msgspec", "The same as a model of msgspec here, of pydantic in FastAPI, 64 connections", CHECKED_PEERS,
+    Workload("valid_msgspec", "The same as a model of msgspec here and in django-bolt, of pydantic in FastAPI, 64 connections", STRUCT_PEERS,
              "outside-checked", "/msgspec", "POST"),
     Workload("upload1m", "Python, a form with a file of 1 MB, 16 connections", UPLOAD_PEERS, "outside-routes", "/upload", "POST",
              arguments=("--connections", "16")),
