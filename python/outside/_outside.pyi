@@ -104,6 +104,7 @@ __all__ = [
     "_Connector",
     "_FormContent",
     "_LoopSource",
+    "_Signer",
     "_ConnectionBytes",
     "__version__",
     "_add_route",
@@ -896,7 +897,7 @@ def _release_wakes() -> None: ...
 class _Signer:
     """Signs contents under the name of a cookie, and checks signatures; both know the time."""
 
-    def __init__(self, secret: str | list[str] | tuple[str, ...], days: float) -> None: ...
+    def __new__(cls, secret: str | list[str] | tuple[str, ...], days: float) -> _Signer: ...
     @property
     def seconds(self) -> float:
         """Seconds until a signature expires."""

@@ -10,8 +10,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from .._outside import Request, Response, ResponseCookie
-from .._outside import _Signer as Signer
+from .._outside import Request, Response, ResponseCookie, _Signer
+
+# Signs the content of a cookie, and checks it.
+Signer = _Signer
 
 NAME = "session"
 # Bytes of name and value of a cookie that browsers take (RFC 6265 section 6.1).
