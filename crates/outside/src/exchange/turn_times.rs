@@ -1,7 +1,7 @@
 //! The time as the exchanges of one turn of the event loop share it: the clock is looked at once for all of them.
 //!
-//! The requests that one look at the network brings were there at that time. Of the answers that are counted each fourth one has a time of its own, behind its last byte; the others left within three
-//! writes of it.
+//! The requests that one look at the network brings were there at that time. Of the answers that are counted each fourth one has a
+//! time of its own, behind its last byte; the others left within three writes of it.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
