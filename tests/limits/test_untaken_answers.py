@@ -138,5 +138,7 @@ def test_the_budget_of_the_process_counts_pieces_of_hosted_applications(kind):
         grown = (peak_memory(pid) - before) / MIB
     print(f"memory grew by {grown:.1f} MiB")
     assert fetch(script.address, "/").text == "hello"
-    assert grown < 16 + 24
+    # A thread of a WSGI application makes a piece while another of its pieces waits, and takes 25 KiB itself.
+    beside = {"asgi": 24, "wsgi": 300 * (2 * 64 + 25) / 1024}[kind]
+    assert grown < 16 + beside
     assert script.stop() == 0, script.errors
