@@ -41,7 +41,10 @@ impl Signer {
         let seconds = days * 86_400.0;
         let life = Duration::try_from_secs_f64(seconds).map_err(|error| PyValueError::new_err(error.to_string()))?;
         let inner = outside::application::Signer::new(&secrets.into_iter().collect(), life);
-        let inner = inner.ok_or_else(|| PyValueError::new_err("a signer has a secret"))?;
+        let inner = inner.ok_or_else(|| {
+            let shortest = outside::config::Secrets::SHORTEST;
+            PyValueError::new_err(format!("a signer has secrets of at least {shortest} bytes each"))
+        })?;
         Ok(Self { inner, seconds })
     }
 

@@ -15,8 +15,8 @@ pub(super) const MOST_BYTES: usize = 4096;
 /// Seconds that the clock of another machine may be ahead.
 const AHEAD: u64 = 60;
 
-/// Signs contents under names, and checks signatures: the cookies of sessions, and whatever a program gives to a client and
-/// wants back unchanged.
+/// Signs contents under names, and checks signatures: those of session cookies, and of texts that a client is to give back
+/// unchanged, such as an invitation in a link. Clients can read the content.
 ///
 /// ```
 /// use std::time::Duration;
@@ -36,8 +36,12 @@ pub struct Signer {
 }
 
 impl Signer {
-    /// Signatures by these secrets, which expire after `life`; `None` without a secret.
+    /// Signatures by these secrets, which expire after `life`; `None` without a secret, or if one has fewer bytes than
+    /// [`Secrets::SHORTEST`].
     pub fn new(secrets: &Secrets, life: Duration) -> Option<Self> {
+        if secrets.iter().any(|secret| secret.len() < Secrets::SHORTEST) {
+            return None;
+        }
         let keys: Vec<hmac::Key> =
             secrets.iter().map(|secret| hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes())).collect();
         (!keys.is_empty()).then_some(Self { keys, life })
@@ -68,7 +72,7 @@ impl Signer {
             return None;
         }
         let issued = u64::from_str_radix(time, 16).ok()?;
-        let is_current = now + AHEAD >= issued && now.saturating_sub(issued) < self.life.as_secs();
+        let is_current = now.saturating_add(AHEAD) >= issued && now.saturating_sub(issued) < self.life.as_secs();
         is_current.then(|| decode(text)).flatten()
     }
 }
@@ -116,6 +120,14 @@ mod tests {
         }
         for text in ["", ".", "..", "...", "a.b", &format!("{value}."), &"a".repeat(5000)] {
             assert_eq!(ours.verify("session", text, now), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_short_secret_makes_no_signer() {
+        let short = "x".repeat(Secrets::SHORTEST - 1);
+        for secrets in [vec![], vec![&*short], vec![NEW, &*short]] {
+            assert!(Signer::new(&secrets.iter().collect(), DAY).is_none(), "{} secrets", secrets.len());
         }
     }
 
