@@ -2,7 +2,7 @@
 
 import sys
 
-import msgspec
+from checked_struct import Station
 from django.conf import settings
 
 settings.configure(
@@ -18,20 +18,6 @@ settings.configure(
 from django_bolt import BoltAPI  # noqa: E402 - it looks at the settings
 
 api = BoltAPI(enable_logging=False, validate_response=False)
-
-
-class Reading(msgspec.Struct):
-    id: int
-    name: str
-    value: float
-    valid: bool
-    tag: str | None = None
-
-
-class Station(msgspec.Struct):
-    title: str
-    station: str
-    rows: list[Reading]
 
 
 @api.post("/msgspec")

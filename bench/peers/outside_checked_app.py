@@ -4,7 +4,7 @@ msgspec. Else as `outside_routes_app.py`.
 
 import sys
 
-import msgspec
+import checked_struct
 from checked_model import Station
 
 from outside import OutsideHTTP
@@ -14,27 +14,13 @@ server.config["access_log"] = "off"
 server.config["max_socket_reuse"] = 1_000_000_000
 
 
-class Reading(msgspec.Struct):
-    id: int
-    name: str
-    value: float
-    valid: bool
-    tag: str | None = None
-
-
-class StationOfMsgspec(msgspec.Struct):
-    title: str
-    station: str
-    rows: list[Reading]
-
-
 @server.post("/pydantic")
 def by_pydantic(station: Station):
     return {"title": station.title, "rows": len(station.rows), "last": station.rows[-1].name}
 
 
 @server.post("/msgspec")
-def by_msgspec(station: StationOfMsgspec):
+def by_msgspec(station: checked_struct.Station):
     return {"title": station.title, "rows": len(station.rows), "last": station.rows[-1].name}
 
 
