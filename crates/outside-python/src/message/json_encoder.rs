@@ -38,9 +38,9 @@ impl<'py> Encoder<'py> {
         if let Ok(dict) = value.cast_exact::<PyDict>() {
             self.dict(dict, depth)
         } else if let Ok(list) = value.cast_exact::<PyList>() {
-            self.list(list, depth)
+            self.array(list, depth, |at, out| list_values(list, at, out))
         } else if let Ok(tuple) = value.cast_exact::<PyTuple>() {
-            self.tuple(tuple, depth)
+            self.array(tuple, depth, |at, out| tuple_values(tuple, at, out))
         } else {
             self.other(value, depth)
         }
@@ -136,35 +136,24 @@ impl<'py> Encoder<'py> {
         Ok(())
     }
 
+    /// A list or a tuple. `plain_values` writes plain values from a place on, and gives the next other one.
     #[inline(never)]
-    fn list(&mut self, list: &Bound<'py, PyList>, depth: usize) -> Written {
-        check_depth(list, depth)?;
+    fn array(
+        &mut self,
+        array: &Bound<'py, PyAny>,
+        depth: usize,
+        mut plain_values: impl FnMut(&mut usize, &mut Output) -> Option<Bound<'py, PyAny>>,
+    ) -> Written {
+        check_depth(array, depth)?;
         self.out.add(b"[");
         let mut at = 0;
-        while let Some(value) = list_values(list, &mut at, &mut self.out) {
-            self.item(&value, list, at, depth)?;
+        while let Some(value) = plain_values(&mut at, &mut self.out) {
+            self.no_plain_value(&value, depth + 1)
+                .map_err(|fault| fault.inside(array, || Ok(at.into_pyobject(array.py())?.into_any())))?;
             at += 1;
         }
         self.out.end(b']', at == 0);
         Ok(())
-    }
-
-    #[inline(never)]
-    fn tuple(&mut self, tuple: &Bound<'py, PyTuple>, depth: usize) -> Written {
-        check_depth(tuple, depth)?;
-        self.out.add(b"[");
-        let mut at = 0;
-        while let Some(value) = tuple_values(tuple, &mut at, &mut self.out) {
-            self.item(&value, tuple, at, depth)?;
-            at += 1;
-        }
-        self.out.end(b']', at == 0);
-        Ok(())
-    }
-
-    fn item(&mut self, value: &Bound<'py, PyAny>, around: &Bound<'py, PyAny>, at: usize, depth: usize) -> Written {
-        self.no_plain_value(value, depth + 1)
-            .map_err(|fault| fault.inside(around, || Ok(at.into_pyobject(around.py())?.into_any())))
     }
 
     fn integer(&mut self, number: &Bound<'_, PyInt>) -> Written {
@@ -237,9 +226,9 @@ impl<'py> Encoder<'py> {
         } else if let Ok(dict) = value.cast::<PyDict>() {
             self.mapping(dict, depth)
         } else if let Ok(list) = value.cast::<PyList>() {
-            self.list(list, depth)
+            self.array(list, depth, |at, out| list_values(list, at, out))
         } else if let Ok(tuple) = value.cast::<PyTuple>() {
-            self.tuple(tuple, depth)
+            self.array(tuple, depth, |at, out| tuple_values(tuple, at, out))
         } else {
             let py = value.py();
             let plain = PLAIN.import(py, "outside._handlers.json_values", "plain").map_err(Fault::raised)?;
