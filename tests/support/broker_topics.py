@@ -98,7 +98,7 @@ def settle(servers: list[TopicServer], followers: list[Follower], text: str) -> 
 
 
 def keep_apart(start, broker, seconds: float) -> str:
-    """Cuts the second of two machines off from the broker for so many seconds, or until the machine notices it."""
+    """Cuts the second of two machines off from the broker for these seconds, or until the machine notices it."""
     relay = Relay(broker.port)
     try:
         return hold_apart([start(bus=broker.url, processes=1), start(bus=relay.url, processes=1)], relay, seconds)

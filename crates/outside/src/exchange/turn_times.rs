@@ -52,7 +52,7 @@ impl TurnTimes {
         }
     }
 
-    /// Looks at the clock, for so many answers.
+    /// The time of the clock, as the end of `ended` answers until now.
     fn look(&self, turn: Option<u64>, ended: u32) -> Instant {
         let now = Instant::now();
         let since = now.saturating_duration_since(self.origin);

@@ -136,8 +136,8 @@ pub trait BodyStream: Send {
 
     /// Passes the memory of the connection, for a stream that makes pieces before they are asked for.
     #[doc(hidden)]
-    fn counted_in(&mut self, memory: Arc<dyn PieceMemory>) {
-        let _ = memory; // a piece that was asked for is counted when it comes
+    fn counted_in(&mut self, _memory: Arc<dyn PieceMemory>) {
+        // Any other stream makes a piece when it is asked for one, which is counted when it comes.
     }
 
     /// Whether its first piece has been asked for already.

@@ -41,7 +41,8 @@ const NANOSECONDS: [u64; 19] = [
     7_500_000_000,
     10_000_000_000,
 ];
-/// The first bucket for durations with so many leading zeros in their nanoseconds: at most two bounds are looked at from there.
+/// By the number of leading zeros of a duration in nanoseconds: the first bucket that it can be in. At most two bounds are compared
+/// from there.
 const FIRST_BUCKETS: [u8; 65] = {
     let mut first = [0; 65];
     let mut zeros = 0;
