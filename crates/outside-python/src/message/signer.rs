@@ -2,9 +2,11 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
+
+use crate::support::kind;
 
 /// Signs contents under the name of a cookie, and checks signatures; both know the time.
 #[pyclass(module = "outside", name = "_Signer", frozen)]
@@ -23,20 +25,16 @@ fn seconds_of(now: Option<f64>) -> u64 {
     }
 }
 
-/// One secret, or several of which the first one signs.
-#[derive(FromPyObject)]
-enum GivenSecrets {
-    One(String),
-    Several(Vec<String>),
-}
-
 #[pymethods]
 impl Signer {
     #[new]
-    fn new(secret: GivenSecrets, days: f64) -> PyResult<Self> {
-        let secrets = match secret {
-            GivenSecrets::One(secret) => vec![secret],
-            GivenSecrets::Several(secrets) => secrets,
+    fn new(secret: &Bound<'_, PyAny>, days: f64) -> PyResult<Self> {
+        // One secret, or several of which the first one signs.
+        let secrets: Vec<String> = match secret.extract() {
+            Ok(secret) => vec![secret],
+            Err(_) => secret.extract().map_err(|_| {
+                PyTypeError::new_err(format!("a secret is a str, or a list of str, not {}", kind(secret)))
+            })?,
         };
         let seconds = days * 86_400.0;
         let life = Duration::try_from_secs_f64(seconds).map_err(|error| PyValueError::new_err(error.to_string()))?;
