@@ -1,7 +1,7 @@
 //! The present second in the forms that messages and log lines need, rendered once a second.
 
 use std::cell::RefCell;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// One second.
 #[derive(Clone, Copy)]
@@ -21,7 +21,7 @@ impl Moment {
         thread_local! {
             static LAST: RefCell<Moment> = RefCell::new(Moment::at(0));
         }
-        let unix = present_second();
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         LAST.with_borrow_mut(|last| {
             if last.unix != unix {
                 *last = Self::at(unix);
@@ -51,18 +51,6 @@ impl Moment {
         iso[11..19].copy_from_slice(time);
         Self { unix, date, common, iso }
     }
-}
-
-/// Seconds since 1970 in UTC. The time at the system's last tick, some milliseconds ago, costs less than the present time.
-#[cfg(target_os = "linux")]
-fn present_second() -> u64 {
-    u64::try_from(rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse).tv_sec).unwrap_or_default()
-}
-
-/// Seconds since 1970 in UTC.
-#[cfg(not(target_os = "linux"))]
-fn present_second() -> u64 {
-    std::time::SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 #[cfg(test)]
