@@ -1,7 +1,8 @@
 //! The bytes that WebSocket sessions read between two looks of the event loop at the network.
 //!
 //! Each session gives way to others after a few reads. With hundreds of busy sessions even that takes milliseconds, so all
-//! of them together have a share: when it is used up, the others read after the next look, at which requests come in.
+//! of them together have a share: when it is used up, the others read after the next look, at which requests come in. A new
+//! share begins when the loop has waited for the network or is entered again, and else with the look that was waited for.
 
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -10,6 +11,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 #[derive(Debug, Default)]
 pub(crate) struct LoopShare {
     used: AtomicUsize,
+    /// The look of the loop at the network with which the share began, as the executor counts them.
+    look: AtomicU64,
     /// How often the share was used up.
     turns: AtomicU64,
 }
@@ -23,9 +26,13 @@ const MOST: usize = 128 << 10;
 const READ: usize = 1 << 10;
 
 impl LoopShare {
-    /// Whether a session may read. If not, it has to wait until the loop has looked at the network, and ask again with
-    /// the same turn.
-    pub(crate) fn may_read(&self, turn: &mut LoopTurn) -> bool {
+    /// Whether a session may read, behind this look of the loop at the network. If not, it has to wait until the loop has
+    /// looked at the network again, and ask with the same turn. Not every look has a number of its own.
+    pub(crate) fn may_read(&self, look: u64, turn: &mut LoopTurn) -> bool {
+        if self.look.load(Ordering::Relaxed) != look {
+            self.look.store(look, Ordering::Relaxed);
+            self.used.store(0, Ordering::Relaxed);
+        }
         if self.used.load(Ordering::Relaxed) < MOST {
             *turn = None;
             return true;
@@ -57,14 +64,26 @@ mod tests {
         let share = LoopShare::default();
         let mut turns = [None; 3];
         for _ in 0..3 {
-            while share.may_read(&mut turns[0]) {
+            while share.may_read(1, &mut turns[0]) {
                 share.note(16 << 10);
             }
-            assert!(!share.may_read(&mut turns[1]) && !share.may_read(&mut turns[2]));
+            assert!(!share.may_read(1, &mut turns[1]) && !share.may_read(1, &mut turns[2]));
             // The loop has looked; one after another comes back.
-            assert!(share.may_read(&mut turns[1]));
+            assert!(share.may_read(1, &mut turns[1]));
             share.note(10);
-            assert!(share.may_read(&mut turns[0]) && share.may_read(&mut turns[2]));
+            assert!(share.may_read(1, &mut turns[0]) && share.may_read(1, &mut turns[2]));
+        }
+    }
+
+    #[test]
+    fn a_share_for_each_numbered_look() {
+        let share = LoopShare::default();
+        for look in 1..1000 {
+            let mut turn = None;
+            for _ in 0..100 {
+                assert!(share.may_read(look, &mut turn));
+                share.note(100);
+            }
         }
     }
 
@@ -73,9 +92,9 @@ mod tests {
         let share = LoopShare::default();
         let (mut turn, mut waits) = (None, 0);
         for _ in 0..1000 {
-            if !share.may_read(&mut turn) {
+            if !share.may_read(1, &mut turn) {
                 waits += 1;
-                assert!(share.may_read(&mut turn));
+                assert!(share.may_read(1, &mut turn));
             }
             share.note(100);
         }

@@ -218,6 +218,11 @@ impl<C: Command> Executor<C> {
         self.sentinel.turn()
     }
 
+    /// A number that changes when the event loop has waited for the network, and when it is entered.
+    pub(crate) fn looks(&self) -> u64 {
+        self.sentinel.turns.looks()
+    }
+
     /// The jobs and threads of this moment.
     pub(crate) fn counts(&self) -> ThreadCounts {
         let queue = lock(&self.queue).len();

@@ -28,6 +28,6 @@ pub(super) fn event_loop(turns: Arc<Turns>) -> io::Result<Runtime> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .event_interval(EVENT_INTERVAL)
-        .on_thread_unpark(move || turns.next())
+        .on_thread_unpark(move || turns.look())
         .build()
 }

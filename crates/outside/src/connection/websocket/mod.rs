@@ -283,7 +283,7 @@ impl WebSocketSession {
             if wanted == 0 {
                 return Poll::Pending;
             }
-            if reads >= MOST_READS || !self.service.session_share.may_read(&mut self.loop_turn) {
+            if reads >= MOST_READS || !self.may_read() {
                 // A task that wakes itself is polled again before the reactor looks at its sockets; this one afterwards.
                 let _ = pin!(yield_now()).poll(context);
                 return Poll::Pending;
@@ -312,10 +312,15 @@ impl WebSocketSession {
         }
     }
 
+    /// Whether the share of all sessions is not used up.
+    fn may_read(&mut self) -> bool {
+        self.service.session_share.may_read(self.service.executor.looks(), &mut self.loop_turn)
+    }
+
     /// Gives a call of the handler to the executor.
     fn call(&mut self, occasion: Occasion, messages: Few<Message>) {
         self.is_calling = true;
-        self.service.executor.push_call(Turn { messages, ..Turn::new(self.connection.clone(), occasion) });
+        self.service.executor.push_call(Turn { connection: self.connection.clone(), occasion, messages });
     }
 
     /// Writes queued frames and reads the flush status. Ready when the session has nothing more to do.
