@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use outside::websocket::Message;
+use outside::websocket::{BorrowedMessage, Message};
 use pyo3::exceptions::{PyTimeoutError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -68,23 +68,28 @@ pub(crate) fn to_python<'py>(py: Python<'py>, message: &Message) -> PyResult<Bou
 
 /// A message that is to be sent: `str` and received texts as text, other bytes as binary.
 pub(crate) fn from_python(data: &Bound<'_, PyAny>) -> PyResult<Message> {
+    with_message(data, |message| message.into())
+}
+
+/// Uses such a message, which is copied only where Python may change it.
+fn with_message<R>(data: &Bound<'_, PyAny>, uses: impl FnOnce(BorrowedMessage<'_>) -> R) -> PyResult<R> {
     if let Ok(text) = data.cast::<PyString>() {
-        return Ok(Message::from(text.to_str()?));
+        return Ok(uses(BorrowedMessage::from(text.to_str()?)));
     }
     if let Ok(bytes) = data.cast::<PyBytes>() {
         if !data.is_exact_instance_of::<PyBytes>()
             && data.is_instance(text_type(data.py())?)?
             && let Ok(text) = std::str::from_utf8(bytes.as_bytes())
         {
-            return Ok(Message::from(text));
+            return Ok(uses(BorrowedMessage::from(text)));
         }
-        return Ok(Message::from(bytes.as_bytes()));
+        return Ok(uses(BorrowedMessage::from(bytes.as_bytes())));
     }
     if let Ok(bytes) = data.cast::<PyByteArray>() {
-        return Ok(Message::binary(bytes.to_vec()));
+        return Ok(uses(BorrowedMessage::from(&bytes.to_vec()[..])));
     }
     if let Ok(view) = data.cast::<PyMemoryView>() {
-        return from_python(&view.call_method0("tobytes")?);
+        return with_message(&view.call_method0("tobytes")?, uses);
     }
     Err(PyTypeError::new_err(format!("a message is str (text) or bytes (binary), not {}", kind(data))))
 }
@@ -165,10 +170,12 @@ impl WebSocketConnection {
 
     /// Sends `str` as text, `bytes` as binary, and a message of `recv` in its own kind. Waits while the client reads too slowly.
     fn send(&self, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
-        let message = from_python(data)?;
         let inner = self.inner()?;
-        let sent = match inner.try_send(&message) {
-            Ok(false) => py.detach(|| inner.send(message)),
+        let sent = match with_message(data, |message| inner.try_send(message))? {
+            Ok(false) => {
+                let message = from_python(data)?;
+                py.detach(|| inner.send(message))
+            }
             sent => sent.map(drop),
         };
         sent.map_err(|exit| exit_error(py, &exit))
@@ -263,7 +270,8 @@ impl WebSocketConnection {
 
     /// Sends, or says that the queue is full: for the asyncio loop.
     fn _try_send(&self, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<bool> {
-        self.inner()?.try_send(&from_python(data)?).map_err(|exit| exit_error(py, &exit))
+        let inner = self.inner()?;
+        with_message(data, |message| inner.try_send(message))?.map_err(|exit| exit_error(py, &exit))
     }
 
     /// Whether the queue is full. The loop is told when it no longer is.

@@ -53,7 +53,7 @@ impl Turn {
                         return Ok(false);
                     }
                     handler.message(connection, message)?;
-                    if connection.must_rest() {
+                    if connection.must_rest() || self.messages.is_empty() {
                         return Ok(false);
                     }
                 }

@@ -9,10 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-
-use super::message::{Message, WebSocketExit, abnormal};
-use super::octets::{ENTRY_COST, Octets};
+use super::message::{BorrowedMessage, Message, WebSocketExit, abnormal};
+use super::octets::{ENTRY_COST, Octets, SharedBytes};
 use super::pressure::is_in_callback;
 use super::shared::{Room, WebSocketConnection, WebSocketShared, WebSocketState};
 use super::signal::Signal;
@@ -99,17 +97,18 @@ impl WebSocketConnection {
             self.check_open(&state)?;
             state = self.0.drained.wait(state);
         }
-        self.enqueue(state, &message)
+        self.enqueue(state, BorrowedMessage::from(&message))
     }
 
     /// The same without waiting: returns `false` if the queue is full and `send` would wait.
     ///
     /// # Errors
     /// As [`WebSocketConnection::send`].
-    pub fn try_send(&self, message: &Message) -> Result<bool, WebSocketExit> {
+    pub fn try_send<'a>(&self, message: impl Into<BorrowedMessage<'a>>) -> Result<bool, WebSocketExit> {
+        let message = message.into();
         let state = self.lock();
         self.check_open(&state)?;
-        if self.would_wait(&state, message.as_bytes().len()) {
+        if self.would_wait(&state, message.payload.len()) {
             return Ok(false);
         }
         self.enqueue(state, message).map(|()| true)
@@ -213,7 +212,7 @@ impl WebSocketConnection {
     }
 
     fn would_wait(&self, state: &WebSocketState, more: usize) -> bool {
-        self.0.websocket.options.when_full == WhenFull::Wait && self.is_full(state, more) && !is_in_callback()
+        self.is_full(state, more) && self.0.websocket.options.when_full == WhenFull::Wait && !is_in_callback()
     }
 
     /// Whether there is no room for a message of this length. There is always room while half of the queue is free,
@@ -229,9 +228,13 @@ impl WebSocketConnection {
         state.inbox_cost < self.max_inbox() && state.inbox.len() < MOST_WAITING
     }
 
-    fn enqueue(&self, mut state: MutexGuard<'_, WebSocketState>, message: &Message) -> Result<(), WebSocketExit> {
+    fn enqueue(
+        &self,
+        mut state: MutexGuard<'_, WebSocketState>,
+        message: BorrowedMessage<'_>,
+    ) -> Result<(), WebSocketExit> {
+        let BorrowedMessage { kind, payload } = message;
         self.check_open(&state)?;
-        let payload = message.as_bytes();
         if self.is_full(&state, payload.len()) && !self.may_exceed(&state) {
             self.make_room(&mut state, payload.len());
             self.check_open(&state)?;
@@ -239,8 +242,8 @@ impl WebSocketConnection {
         // A compressed message needs less, by an unknown amount.
         let room = if state.deflater.is_some() { 0 } else { MAX_SERVER_HEAD + payload.len() };
         let frame = Octets::filled(room, |frame| match &mut state.deflater {
-            Some(deflater) => deflater.encode_message(frame, message.kind(), payload),
-            None => encode_frame(frame, message.kind().into(), payload),
+            Some(deflater) => deflater.encode_message(frame, kind, payload),
+            None => encode_frame(frame, kind.into(), payload),
         });
         state.queue.push_message(frame);
         self.unlock(state);
@@ -249,7 +252,7 @@ impl WebSocketConnection {
     }
 
     /// Queues a frame that was encoded for all subscribers of a topic. Never waits.
-    pub(super) fn send_frame(&self, frame: &Bytes) {
+    pub(super) fn send_frame(&self, frame: &SharedBytes) {
         let mut state = self.lock();
         if self.check_open(&state).is_err() {
             return;
@@ -258,7 +261,7 @@ impl WebSocketConnection {
             self.make_room(&mut state, frame.len());
         }
         if state.closing.is_open() {
-            state.queue.push_message(Octets::Shared(frame.clone()));
+            state.queue.push_message(Octets::Shared(Arc::clone(frame)));
         }
         self.unlock(state);
         self.count_messages(false, 1);
@@ -294,7 +297,7 @@ impl WebSocketConnection {
         let mut frame = Vec::new();
         let begins = !state.is_over && state.closing.close_to_send(close, &mut frame);
         if begins {
-            state.queue.push_close(Octets::Shared(frame.into()));
+            state.queue.push_close(frame.into());
             let code = close.code.unwrap_or(1005);
             self.set_exit(state, WebSocketExit { code, reason: close.reason.clone() });
         }

@@ -2,10 +2,10 @@
 
 use std::fmt;
 use std::str::FromStr;
-
-use bytes::Bytes;
+use std::sync::Arc;
 
 use super::message::Message;
+use super::octets::SharedBytes;
 use crate::protocol::websocket::{MessageKind, encode_frame};
 
 /// An answer that did not come.
@@ -105,19 +105,19 @@ impl Delivery<'_> {
         Message::received(self.is_text, self.payload.into())
     }
 
-    pub(super) fn to_frame(self) -> Bytes {
+    pub(super) fn to_frame(self) -> SharedBytes {
         let mut frame = Vec::new();
         encode_frame(&mut frame, self.kind().into(), self.payload);
-        frame.into()
+        Arc::new(frame.into())
     }
 
     /// The id, a space, and the message.
-    pub(super) fn to_numbered_frame(self) -> Bytes {
+    pub(super) fn to_numbered_frame(self) -> SharedBytes {
         let mut payload = format!("{} ", self.id).into_bytes();
         payload.extend_from_slice(self.payload);
         let mut frame = Vec::new();
         encode_frame(&mut frame, self.kind().into(), &payload);
-        frame.into()
+        Arc::new(frame.into())
     }
 
     fn kind(&self) -> MessageKind {

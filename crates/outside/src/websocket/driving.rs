@@ -46,6 +46,9 @@ impl FlushStatus {
     }
 
     fn of(state: &mut WebSocketState) -> Self {
+        if !state.calls_session & !state.is_over & state.closing.is_open() & state.queue.is_empty() {
+            return Self::default();
+        }
         let flag = |is_set: bool, bit: u8| if is_set { bit } else { 0 };
         let mut look = flag(!state.queue.is_empty(), Self::HAS_MORE)
             | flag(std::mem::take(&mut state.calls_session), Self::CALLS_SESSION)
@@ -212,7 +215,7 @@ impl WebSocketConnection {
         let mut frame = Vec::new();
         state.closing.receive_close(close, &mut frame);
         if !frame.is_empty() {
-            state.queue.push_close(Octets::Shared(frame.into()));
+            state.queue.push_close(frame.into());
         }
         self.set_exit(&mut state, exit);
         self.tell_if_listening(state);

@@ -8,6 +8,7 @@ use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::leading::{LEADS_NO_LOOP, LoopPosition, position, set_position};
+use super::octets::keep_spares;
 use super::shared::{FlushQueue, List, WebSocketConnection};
 
 /// Connections for which memory is kept while the queue is empty.
@@ -26,11 +27,14 @@ impl FlushQueue {
         let mut list = self.lock();
         list.epoch += 1;
         set_position(LoopPosition { queue: self.address(), epoch: list.epoch, is_inside: false });
+        drop(list);
+        keep_spares(true);
     }
 
     /// This thread does not lead any more.
     pub(crate) fn end_epoch() {
         set_position(LEADS_NO_LOOP);
+        keep_spares(false);
     }
 
     /// Notes that the leader enters the loop, or leaves it for the work between two turns.

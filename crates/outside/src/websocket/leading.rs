@@ -27,8 +27,3 @@ pub(super) fn position() -> LoopPosition {
 pub(super) fn set_position(position: LoopPosition) {
     POSITION.set(position);
 }
-
-/// Whether this thread leads a loop, or led one until it was late.
-pub(super) fn is_led_here() -> bool {
-    POSITION.get().queue != 0
-}

@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::octets::Octets;
+use super::octets::{Octets, SharedBytes};
 use crate::protocol::websocket::{MessageKind, encode_frame};
 
 /// A whole message, text or binary (RFC 6455 section 5.6).
@@ -23,7 +24,7 @@ impl Message {
 
     /// Bytes of any kind.
     pub fn binary(payload: impl Into<Bytes>) -> Self {
-        Self { is_text: false, payload: Octets::Shared(payload.into()) }
+        Self { is_text: false, payload: Octets::Shared(Arc::new(payload.into())) }
     }
 
     /// A received payload; UTF-8 if it is a text.
@@ -50,10 +51,10 @@ impl Message {
     }
 
     /// As one uncompressed frame, which every client understands.
-    pub(super) fn to_frame(&self) -> Bytes {
+    pub(super) fn to_frame(&self) -> SharedBytes {
         let mut frame = Vec::new();
         encode_frame(&mut frame, self.kind().into(), &self.payload);
-        frame.into()
+        Arc::new(frame.into())
     }
 
     /// The bytes of the message; UTF-8 if it is a text.
@@ -69,6 +70,37 @@ impl Message {
     /// The bytes of the message, without a copy.
     pub fn into_bytes(self) -> Bytes {
         self.payload.into_bytes()
+    }
+}
+
+/// A message in memory that its sender keeps: a text from `&str`, binary from `&[u8]`.
+#[derive(Clone, Copy, Debug)]
+pub struct BorrowedMessage<'a> {
+    pub(super) kind: MessageKind,
+    pub(super) payload: &'a [u8],
+}
+
+impl<'a> From<&'a Message> for BorrowedMessage<'a> {
+    fn from(message: &'a Message) -> Self {
+        Self { kind: message.kind(), payload: &message.payload }
+    }
+}
+
+impl<'a> From<&'a str> for BorrowedMessage<'a> {
+    fn from(text: &'a str) -> Self {
+        Self { kind: MessageKind::Text, payload: text.as_bytes() }
+    }
+}
+
+impl<'a> From<&'a [u8]> for BorrowedMessage<'a> {
+    fn from(payload: &'a [u8]) -> Self {
+        Self { kind: MessageKind::Binary, payload }
+    }
+}
+
+impl From<BorrowedMessage<'_>> for Message {
+    fn from(message: BorrowedMessage<'_>) -> Self {
+        Self { is_text: message.kind == MessageKind::Text, payload: Octets::copy_of(message.payload) }
     }
 }
 

@@ -47,7 +47,7 @@ use std::time::Duration;
 pub use delivery::{BusError, Delivery, MessageId, NoMessageId};
 pub(crate) use driving::{FlushStatus, Frames};
 pub(crate) use few::Few;
-pub use message::{Message, WebSocketExit};
+pub use message::{BorrowedMessage, Message, WebSocketExit};
 pub use reader::{TopicEvent, TopicReader};
 pub use shared::{Bus, Joining, SessionData, TopicInterest, Topics, WebSocketConnection};
 pub(crate) use shared::{FlushQueue, FrameSink, Room, WebSocketBounds};

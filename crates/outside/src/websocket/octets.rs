@@ -4,16 +4,17 @@
 
 use std::cell::RefCell;
 use std::ops::Deref;
+use std::sync::Arc;
 
 use bytes::Bytes;
-
-use super::leading::is_led_here;
+/// Bytes that several connections send, behind a pointer, so that all moves of a message or frame are short.
+pub(super) type SharedBytes = Arc<Bytes>;
 
 /// Bytes that no longer change.
 #[derive(Debug)]
 pub(crate) enum Octets {
     Own(Own),
-    Shared(Bytes),
+    Shared(SharedBytes),
 }
 
 /// Bytes with a single owner.
@@ -21,6 +22,8 @@ pub(crate) enum Octets {
 pub(crate) struct Own(Vec<u8>);
 
 thread_local! {
+    /// Pieces of memory to use again, as many as it has capacity for: none where the thread leads no event loop. Other
+    /// threads rarely take a piece, so pieces that they keep would lie unused.
     static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -33,18 +36,29 @@ pub(super) const ENTRY_COST: usize = 112;
 /// Bytes of the smallest piece, so that most pieces can be reused.
 const LEAST: usize = 64;
 
+/// Has this thread keep pieces of memory, or drop them, because it leads an event loop from now on, or no longer.
+pub(super) fn keep_spares(keeps: bool) {
+    // Fails at the end of a thread.
+    let _ = SPARE.try_with(|spare| match keeps {
+        true => spare.borrow_mut().reserve_exact(KEPT),
+        false => drop(spare.take()),
+    });
+}
+
 impl Octets {
     /// Bytes with room for this many, filled by this function.
+    #[inline]
     pub(super) fn filled(length: usize, fill: impl FnOnce(&mut Vec<u8>)) -> Self {
         let spare = if length <= LARGEST { SPARE.with_borrow_mut(Vec::pop) } else { None };
-        let mut bytes = spare.unwrap_or_default();
-        if bytes.capacity() < length {
-            bytes.reserve_exact(length.max(LEAST));
-        }
+        let mut bytes = match spare {
+            Some(bytes) if bytes.capacity() >= length => bytes,
+            _ => Vec::with_capacity(length.max(LEAST)),
+        };
         fill(&mut bytes);
         Self::Own(Own(bytes))
     }
 
+    #[inline]
     pub(super) fn copy_of(bytes: &[u8]) -> Self {
         Self::filled(bytes.len(), |copy| copy.extend_from_slice(bytes))
     }
@@ -62,7 +76,7 @@ impl Octets {
     pub(super) fn into_bytes(self) -> Bytes {
         match self {
             Self::Own(mut own) => std::mem::take(&mut own.0).into(),
-            Self::Shared(bytes) => bytes,
+            Self::Shared(bytes) => Arc::unwrap_or_clone(bytes),
         }
     }
 }
@@ -77,7 +91,7 @@ impl Clone for Octets {
     fn clone(&self) -> Self {
         match self {
             Self::Own(own) => Self::copy_of(&own.0),
-            Self::Shared(bytes) => Self::Shared(bytes.clone()),
+            Self::Shared(bytes) => Self::Shared(Arc::clone(bytes)),
         }
     }
 }
@@ -96,14 +110,13 @@ impl Deref for Octets {
 impl Drop for Own {
     fn drop(&mut self) {
         let capacity = self.0.capacity();
-        // Other threads than leaders rarely take a piece, so pieces that they keep would lie unused.
-        if 0 < capacity && capacity <= LARGEST && is_led_here() {
+        if 0 < capacity && capacity <= LARGEST {
             let mut bytes = std::mem::take(&mut self.0);
             bytes.clear();
             // Fails at the end of a thread.
             let _ = SPARE.try_with(|spare| {
                 let mut spare = spare.borrow_mut();
-                if spare.len() < KEPT {
+                if spare.len() < spare.capacity() {
                     spare.push(bytes);
                 }
             });

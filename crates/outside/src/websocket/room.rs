@@ -4,9 +4,7 @@ use std::ops::Bound;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
-
-use super::octets::ENTRY_COST;
+use super::octets::{ENTRY_COST, SharedBytes};
 use super::shared::{
     FlushQueue, JoiningConnection, Published, Room, Subscribers, WebSocketBounds, WebSocketConnection,
 };
@@ -54,15 +52,15 @@ impl Room {
         self.put(Published::Joining(Box::new(joining)));
     }
 
-    pub(super) fn announce(&self, topic: &str, frame: &Bytes) {
+    pub(super) fn announce(&self, topic: &str, frame: &SharedBytes) {
         if self.bounds.admit(cost(topic, frame)) {
-            self.put(Published::Message(topic.into(), frame.clone()));
+            self.put(Published::Message(topic.into(), Arc::clone(frame)));
         }
     }
 
-    pub(super) fn announce_numbered(&self, topic: &str, frame: &Bytes) {
+    pub(super) fn announce_numbered(&self, topic: &str, frame: &SharedBytes) {
         if self.bounds.admit(cost(topic, frame)) {
-            self.put(Published::Numbered(topic.into(), frame.clone()));
+            self.put(Published::Numbered(topic.into(), Arc::clone(frame)));
         }
     }
 
@@ -116,7 +114,7 @@ impl Room {
         }
     }
 
-    async fn hand_out(&self, topics: &Mutex<Subscribers>, topic: &str, frame: &Bytes, sent: &mut usize) {
+    async fn hand_out(&self, topics: &Mutex<Subscribers>, topic: &str, frame: &SharedBytes, sent: &mut usize) {
         let Some(flush_queue) = &self.flush_queue else { return };
         let (mut some, mut last) = (Vec::new(), None);
         loop {
@@ -159,7 +157,7 @@ fn next(topics: &Mutex<Subscribers>, topic: &str, last: Option<usize>, some: &mu
 }
 
 /// Bytes of memory that a published message takes while it waits.
-fn cost(topic: &str, frame: &Bytes) -> usize {
+fn cost(topic: &str, frame: &SharedBytes) -> usize {
     topic.len() + frame.len() + ENTRY_COST
 }
 

@@ -12,7 +12,6 @@ use std::sync::{Arc, Mutex, OnceLock, RwLock, Weak};
 use std::task::Waker;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
@@ -21,6 +20,7 @@ use super::WebSocket;
 use super::delivery::{BusError, MessageId};
 use super::few::Few;
 use super::message::{Message, WebSocketExit};
+use super::octets::SharedBytes;
 use super::queue::SendQueue;
 use super::reader::TopicReader;
 use super::signal::Signal;
@@ -117,9 +117,9 @@ pub(crate) struct Room {
 /// Something that is to be handed out to subscribers, inside the event loop.
 pub(super) enum Published {
     /// A frame for the subscribers of a topic.
-    Message(Box<str>, Bytes),
+    Message(Box<str>, SharedBytes),
     /// The same with an id before the message, for those that have asked for it.
-    Numbered(Box<str>, Bytes),
+    Numbered(Box<str>, SharedBytes),
     /// A subscriber, with the messages that it has missed.
     Joining(Box<JoiningConnection>),
     /// Messages of a topic, or of all topics, were lost.
@@ -263,6 +263,6 @@ pub(super) struct JoiningConnection {
     pub(super) connection: WebSocketConnection,
     pub(super) topic: Arc<str>,
     pub(super) with_ids: bool,
-    pub(super) missed: Vec<Bytes>,
+    pub(super) missed: Vec<SharedBytes>,
     pub(super) has_gap: bool,
 }

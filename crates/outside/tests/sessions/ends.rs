@@ -217,7 +217,7 @@ fn an_ended_connection_says_so() {
             let exit = connection.recv().unwrap_err();
             assert_eq!((exit.code, &*exit.reason), (4000, "bye"));
             assert_eq!(connection.send("too late").unwrap_err(), exit);
-            assert_eq!(connection.try_send(&"too late".into()).unwrap_err(), exit);
+            assert_eq!(connection.try_send("too late").unwrap_err(), exit);
             assert_eq!(connection.recv_timeout(Duration::from_secs(9)).unwrap_err(), exit);
             assert_eq!((connection.close_code(), connection.close_reason()), (Some(4000), Some("bye".to_owned())));
             connection.exit(1000, "").unwrap();

@@ -154,14 +154,12 @@ impl OpenSocket {
         let large = large.as_deref().unwrap_or_default();
         let length = small.len() + large.len();
         while *written < length {
-            let slices = [
-                IoSlice::new(&small[small.len().min(*written)..]),
-                IoSlice::new(&large[written.saturating_sub(small.len())..]),
-            ];
-            let slices = match (slices[0].is_empty(), slices[1].is_empty()) {
-                (false, true) => &slices[..1],
-                (true, false) => &slices[1..],
-                _ => &slices[..],
+            let small_left = small.get(*written..).unwrap_or_default();
+            let large_left = &large[written.saturating_sub(small.len())..];
+            let slices = match (small_left, large_left) {
+                ([], large) => &[IoSlice::new(large)][..],
+                (small, []) => &[IoSlice::new(small)],
+                (small, large) => &[IoSlice::new(small), IoSlice::new(large)],
             };
             let count = ready!(write(&mut self.stream, slices))?;
             if count == 0 {
