@@ -35,7 +35,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="about 5 minutes: 2 rounds of 1 s; a first look, no proof")
     parser.add_argument("--rounds", type=int, help="rounds (default 5, quick 2)")
-    parser.add_argument("--seconds", type=float, help="seconds measured per turn (default 3, quick 1)")
+    parser.add_argument("--seconds", type=float, help="seconds measured per turn (default 1.75, quick 1)")
     parser.add_argument("--only", default=",".join(usual), help="all, or workloads, comma-separated: " + ", ".join(WORKLOADS))
     parser.add_argument("--peers", default=",".join(PEERS), help="servers, comma-separated: " + ", ".join(PEERS))
     parser.add_argument("--reference", help="the server that the others are compared with (default: ours)")
@@ -44,7 +44,7 @@ def arguments() -> argparse.Namespace:
     options.only = chosen(options.only, WORKLOADS, "workload")
     options.peers = chosen(options.peers, PEERS, "server")
     options.rounds = options.rounds or (2 if options.quick else 5)
-    options.seconds = options.seconds or (1.0 if options.quick else 3.0)
+    options.seconds = options.seconds or (1.0 if options.quick else 1.75)
     if options.reference:
         chosen(options.reference, PEERS, "server")
     return options
@@ -54,7 +54,7 @@ def is_whole(options: argparse.Namespace) -> bool:
     """Whether a run may replace the published results: every usual question to every server, at full length."""
     usual = {key for key, workload in WORKLOADS.items() if workload.usual}
     whole = usual <= {*options.only} and {*options.peers} == {*PEERS} and not options.reference
-    return whole and options.rounds >= 5 and options.seconds >= 2
+    return whole and options.rounds >= 5 and options.seconds >= 1.5
 
 
 def say(text: str) -> None:
@@ -91,7 +91,7 @@ def plan_of(options: argparse.Namespace) -> Plan:
         sys.exit("bench: two cores are needed, one for the server and one for the load")
     # This program sleeps while it measures; its little work runs on the core of the load.
     os.sched_setaffinity(0, {cores[1]})
-    return Plan(warmup=min(1.0, options.seconds / 3), seconds=options.seconds, server_core=cores[0], load_core=cores[1])
+    return Plan(warmup=min(1.0, options.seconds / 4), seconds=options.seconds, server_core=cores[0], load_core=cores[1])
 
 
 def line_of(result: dict) -> str:
