@@ -4,9 +4,12 @@
 //! one for ever.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
@@ -29,6 +32,8 @@ const MOST_CONNECTIONS: usize = 128;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Pause after a connection could not be accepted.
 const PAUSE: Duration = Duration::from_millis(50);
+/// Time for the connections that are open at the end: their answers take milliseconds, and silent clients may not delay a reload.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 /// Interval at which the history is written.
 const HISTORY: Duration = Duration::from_secs(1);
 const LIMITS: HeadLimits = HeadLimits { request_line: 2048, fields: 64, section: 16 << 10 };
@@ -52,12 +57,18 @@ impl StatusListener {
         let (stop, stopped) = oneshot::channel();
         let life = move || {
             runtime.block_on(async {
-                drop(tokio::spawn(accept(accepting, Arc::clone(&answerer))));
                 if has_page {
-                    drop(tokio::spawn(note_history(answerer)));
+                    drop(tokio::spawn(note_history(Arc::clone(&answerer))));
                 }
-                // An error means that the sender is gone, which is the end as well.
-                let _is_over = stopped.await;
+                let open = accept(accepting, answerer, stopped).await;
+                let answered = async {
+                    for connection in open {
+                        // A connection whose task has panicked is closed.
+                        let _is_answered = connection.await;
+                    }
+                };
+                // The rest are of clients that ask nothing, or do not take their answer.
+                let _are_answered = tokio::time::timeout(LAST_ANSWERS, answered).await;
             });
             runtime.shutdown_timeout(Duration::ZERO);
         };
@@ -65,7 +76,8 @@ impl StatusListener {
         Ok(Self { stop, thread })
     }
 
-    /// Ends the thread.
+    /// Ends the thread, when the connections that it has accepted have their answers: nothing else would answer them. Those behind
+    /// them are left to the other processes that hold the socket.
     pub(crate) fn end(self) {
         drop(self.stop);
         // A thread that has panicked has said so.
@@ -82,10 +94,25 @@ async fn note_history(answerer: Arc<Answerer>) {
     }
 }
 
-async fn accept(mut accepting: Accepting, answerer: Arc<Answerer>) {
+/// Accepts connections until the listener is stopped. Returns those that are open then.
+async fn accept(
+    mut accepting: Accepting,
+    answerer: Arc<Answerer>,
+    mut stopped: oneshot::Receiver<()>,
+) -> VecDeque<JoinHandle<()>> {
     let mut open = VecDeque::<JoinHandle<()>>::new();
     loop {
-        match accepting.accept().await {
+        let accepted = {
+            let mut next = pin!(accepting.accept());
+            poll_fn(|context| match Pin::new(&mut stopped).poll(context) {
+                // An error means that the sender is gone, which is the end as well.
+                Poll::Ready(_) => Poll::Ready(None),
+                Poll::Pending => next.as_mut().poll(context).map(Some),
+            })
+            .await
+        };
+        let Some(accepted) = accepted else { return open };
+        match accepted {
             Ok((stream, address)) => {
                 open.retain(|connection| !connection.is_finished());
                 if open.len() >= MOST_CONNECTIONS
@@ -129,18 +156,18 @@ async fn converse(mut stream: Stream, address: SocketAddr, answerer: &Answerer) 
     }
     let mut unsent = &out[..];
     while !unsent.is_empty() {
-        let count = std::future::poll_fn(|context| stream.poll_write(context, &[io::IoSlice::new(unsent)])).await?;
+        let count = poll_fn(|context| stream.poll_write(context, &[io::IoSlice::new(unsent)])).await?;
         if count == 0 {
             return Ok(());
         }
         unsent = &unsent[count..];
     }
-    std::future::poll_fn(|context| stream.poll_shutdown(context)).await?;
+    poll_fn(|context| stream.poll_shutdown(context)).await?;
     // The client closes when it has read the answer; closing first, with bytes of a request unread, would reset it.
     let mut rest = [0; 1024];
     let mut drained = 0;
     while drained < LIMITS.section {
-        match std::future::poll_fn(|context| stream.poll_read(context, &mut rest)).await {
+        match poll_fn(|context| stream.poll_read(context, &mut rest)).await {
             Ok(count) if count > 0 => drained += count,
             _ => break,
         }
@@ -153,7 +180,7 @@ async fn receive(stream: &mut Stream, request: &mut Request) -> io::Result<bool>
     let (mut input, mut scanner) = (Vec::new(), HeadScanner::default());
     loop {
         let mut piece = [0; 4096];
-        let count = std::future::poll_fn(|context| stream.poll_read(context, &mut piece)).await?;
+        let count = poll_fn(|context| stream.poll_read(context, &mut piece)).await?;
         if count == 0 {
             return if input.is_empty() { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(false) };
         }
@@ -165,5 +192,40 @@ async fn receive(stream: &mut Stream, request: &mut Request) -> io::Result<bool>
             }
             Err(_) => return Ok(false),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+
+    use super::*;
+    use crate::transport::Address;
+
+    #[test]
+    fn an_accepted_client_has_its_answer_when_the_listener_ends() {
+        let meter = Arc::<Meter>::default();
+        meter.open_board(None).unwrap();
+        meter.begin_here().unwrap();
+        let listener = Listener::bind(&Address::Tcp("127.0.0.1:0".parse().unwrap()), 8, false).unwrap();
+        let Address::Tcp(address) = *listener.address() else { panic!("it is bound to an address") };
+        let status = StatusListener::start(listener, &meter, &Config::default()).unwrap();
+        let mut client = TcpStream::connect(address).unwrap();
+        client.write_all(b"GET /metrics HTTP/1.1\r\n").unwrap();
+        let asks = |mut client: TcpStream, rest: &str| {
+            client.write_all(rest.as_bytes()).unwrap();
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).unwrap();
+            assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        };
+        // Connections are accepted in their order: with the answer to this one the other is accepted.
+        asks(TcpStream::connect(address).unwrap(), "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let ending = thread::spawn(move || status.end());
+        while TcpStream::connect(address).is_ok() {
+            thread::yield_now();
+        }
+        asks(client, "Host: localhost\r\n\r\n");
+        ending.join().unwrap();
     }
 }
