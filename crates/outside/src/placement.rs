@@ -6,9 +6,9 @@
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::metrics::{HandlerCells, count_handler};
+use crate::metrics::{HandlerCells, Monotonic, count_handler, nanoseconds};
 
 /// The measurements of one route's calls. Threads may update them at the same time; a lost update only delays a
 /// decision.
@@ -88,14 +88,14 @@ impl Placement {
     /// Counts the duration of a call, if anything is counted.
     pub(crate) fn count(&self, lasted: Duration) {
         if let Some(counted) = self.counted.get() {
-            count_handler(&counted.lasted, lasted);
+            count_handler(&counted.lasted, nanoseconds(lasted));
         }
     }
 
     /// Counts the time from a complete head to the call that begins now, if anything is counted.
-    pub(crate) fn count_wait(&self, since: Option<Instant>, now: Instant) {
+    pub(crate) fn count_wait(&self, since: Option<Monotonic>, now: Monotonic) {
         if let (Some(counted), Some(since)) = (self.counted.get(), since) {
-            count_handler(&counted.waited, now.saturating_duration_since(since));
+            count_handler(&counted.waited, now.nanoseconds_since(since));
         }
     }
 

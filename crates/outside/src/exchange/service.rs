@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::clock::Clock;
 use super::connection_limit::ConnectionLimit;
@@ -23,7 +23,7 @@ use crate::files::FileContent;
 use crate::log::{Level, Log};
 use crate::message::Request;
 use crate::metrics::names::TLS_HANDSHAKES;
-use crate::metrics::{RequestKind, RequestMeter, Sample};
+use crate::metrics::{Monotonic, RequestKind, RequestMeter, Sample};
 use crate::protocol::http1::HeadLimits;
 use crate::protocol::websocket::DeflatePool;
 use crate::site::{Front, Site};
@@ -99,7 +99,7 @@ impl Service {
     }
 
     /// The time at which a request has come: that of this turn of the event loop; `None` if nothing asks for it.
-    pub(crate) fn began(&self) -> Option<Instant> {
+    pub(crate) fn began(&self) -> Option<Monotonic> {
         self.is_timed.then(|| self.times.time(self.executor.turn()))
     }
 

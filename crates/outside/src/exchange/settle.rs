@@ -3,7 +3,6 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::state::{Exchange, Work};
 use crate::application::save;
@@ -12,6 +11,7 @@ use crate::files::{Excluded, FileAnswer, FileContent, NO_DESCRIPTOR, Patience, U
 use crate::handler::{Answering, Function, ReplyPart};
 use crate::log::{Level, Log, shown_target};
 use crate::message::{Body, Pull, Request, Response};
+use crate::metrics::Monotonic;
 use crate::site::{Snapshot, error_page, take_panic};
 
 impl Exchange {
@@ -20,7 +20,7 @@ impl Exchange {
         &mut self,
         site: &Snapshot,
         log: &Log,
-        now: Instant,
+        now: Monotonic,
         early: impl FnOnce() -> S,
     ) -> Option<Arc<Function>> {
         let mut called = None;

@@ -4,7 +4,6 @@
 
 use std::any::Any;
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::turn::Turn;
 use crate::budget::Account;
@@ -14,7 +13,7 @@ use crate::files::{FileContent, StoredFile};
 use crate::handler::{Function, LanguageRuntime};
 use crate::log::Log;
 use crate::message::{Body, BodyStream, Headers, Pull, Request, Response};
-use crate::metrics::RequestKind;
+use crate::metrics::{Monotonic, RequestKind};
 use crate::placement::Placement;
 use crate::site::Snapshot;
 use crate::websocket::{Acceptance, FlushQueue};
@@ -41,7 +40,7 @@ pub(crate) struct Exchange {
     /// Whether this is a call of the site's gate, or the request has passed the gate.
     pub(crate) is_admitted: bool,
     /// When the head was complete, if the log shows durations or the metrics have them.
-    pub(crate) began: Option<Instant>,
+    pub(crate) began: Option<Monotonic>,
     /// Method and scheme, once they were noted for the metrics.
     pub(crate) kind: Option<RequestKind>,
     /// Whether the handler is cancelled when its client leaves, if the route has a setting for that.
@@ -238,7 +237,7 @@ impl Command for Exchange {
         &mut self,
         site: &Snapshot,
         log: &Log,
-        now: Instant,
+        now: Monotonic,
         early: impl FnOnce() -> S,
     ) -> Option<Arc<Function>> {
         let called = self.perform(site, log, now, early)?;

@@ -4,13 +4,13 @@
 //! time of its own, behind its last byte; the others left within three writes of it.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+
+use crate::metrics::Monotonic;
 
 /// Times of a turn by its number. Only the leader of the event loop reads and writes them.
 #[derive(Debug)]
 pub(crate) struct TurnTimes {
-    origin: Instant,
-    /// Nanoseconds since the origin.
+    /// A time of the monotonic clock in nanoseconds.
     time: TurnValue,
     /// Answers that have ended at this time.
     ended: AtomicU32,
@@ -27,36 +27,35 @@ struct TurnValue {
 
 impl TurnTimes {
     pub(crate) fn new() -> Self {
-        Self { origin: Instant::now(), time: TurnValue::default(), ended: AtomicU32::new(0) }
+        Self { time: TurnValue::default(), ended: AtomicU32::new(0) }
     }
 
     /// The time in a turn; as of now without a number.
-    pub(super) fn time(&self, turn: Option<u64>) -> Instant {
+    pub(super) fn time(&self, turn: Option<u64>) -> Monotonic {
         if let Some(time) = self.time.of(turn) {
             // The answer to this request ends later.
             self.ended.store(MOST_ENDS, Ordering::Relaxed);
-            return self.origin + Duration::from_nanos(time);
+            return Monotonic::of(time);
         }
         self.look(turn, MOST_ENDS)
     }
 
     /// The time at which an answer has left.
-    pub(super) fn end(&self, turn: Option<u64>) -> Instant {
+    pub(super) fn end(&self, turn: Option<u64>) -> Monotonic {
         let ended = self.ended.load(Ordering::Relaxed);
         match self.time.of(turn) {
             Some(time) if ended < MOST_ENDS => {
                 self.ended.store(ended + 1, Ordering::Relaxed);
-                self.origin + Duration::from_nanos(time)
+                Monotonic::of(time)
             }
             _ => self.look(turn, 1),
         }
     }
 
     /// The time of the clock, as the end of `ended` answers until now.
-    fn look(&self, turn: Option<u64>, ended: u32) -> Instant {
-        let now = Instant::now();
-        let since = now.saturating_duration_since(self.origin);
-        self.time.set(turn, since.as_secs() * 1_000_000_000 + u64::from(since.subsec_nanos()));
+    fn look(&self, turn: Option<u64>, ended: u32) -> Monotonic {
+        let now = Monotonic::now();
+        self.time.set(turn, now.nanoseconds());
         self.ended.store(ended, Ordering::Relaxed);
         now
     }
@@ -94,7 +93,7 @@ mod tests {
     fn few_answers_share_the_time_of_their_end() {
         let times = TurnTimes::new();
         let began = times.time(Some(1));
-        let ends: Vec<Instant> = (0..9).map(|_| times.end(Some(1))).collect();
+        let ends: Vec<Monotonic> = (0..9).map(|_| times.end(Some(1))).collect();
         assert!(began < ends[0], "an answer does not end at the time at which requests have come");
         assert!(ends[0] == ends[3] && ends[3] < ends[4] && ends[4] == ends[7] && ends[7] < ends[8]);
         assert_eq!(times.time(Some(1)), ends[8], "a request that comes behind them");

@@ -9,11 +9,11 @@ use std::sync::Arc;
 pub(super) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 pub(super) use std::sync::{Condvar, Mutex, MutexGuard};
 pub(super) use std::thread::{Builder, Thread, park, park_timeout};
-pub(super) use std::time::Instant;
 
 pub(super) use tokio::runtime::Runtime;
 
 use super::turns::Turns;
+pub(super) use crate::metrics::Monotonic as Instant;
 
 /// Calls after which a batch ends.
 pub(super) const MOST_CALLS: usize = 256;

@@ -20,6 +20,7 @@ mod events;
 mod history;
 mod labels;
 mod meter;
+mod monotonic;
 pub(crate) mod names;
 mod program;
 mod refusals;
@@ -40,10 +41,11 @@ pub(crate) use labels::label_of;
 pub(crate) use labels::labels_text;
 pub use meter::Meter;
 pub(crate) use meter::{Cells, Sheet};
+pub(crate) use monotonic::Monotonic;
 pub use program::{Counter, Gauge, Histogram};
 #[cfg(test)]
 pub(crate) use requests::BOUNDS;
-pub(crate) use requests::{HandlerCells, RequestKind, RequestMeter, Sample, count_handler, handler_cells};
+pub(crate) use requests::{HandlerCells, RequestKind, RequestMeter, Sample, count_handler, handler_cells, nanoseconds};
 pub(crate) use routes::route_number;
 pub use series::Combine;
 #[cfg(test)]

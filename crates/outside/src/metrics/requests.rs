@@ -5,10 +5,11 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::bounds::{MOST_SERIES, OTHER};
 use super::meter::{Cells, Meter};
+use super::monotonic::Monotonic;
 use super::names::{HANDLER, HANDLER_WAIT, Metric, REQUEST_DURATION};
 use super::routes::route_name;
 use super::series::Definition;
@@ -91,9 +92,8 @@ pub(crate) fn handler_cells(meter: &Meter, route: u32) -> HandlerCells {
     HandlerCells { waited: cells(HANDLER_WAIT), lasted: cells(HANDLER) }
 }
 
-/// Counts a call in such cells, from any thread.
-pub(crate) fn count_handler(cells: &Cells, lasted: Duration) {
-    let lasted = nanoseconds(lasted);
+/// Counts a call of so many nanoseconds in such cells, from any thread.
+pub(crate) fn count_handler(cells: &Cells, lasted: u64) {
     let bucket = HANDLER_NANOSECONDS.iter().position(|bound| lasted <= *bound).unwrap_or(HANDLER_NANOSECONDS.len());
     cells[bucket].fetch_add(1, Ordering::Relaxed);
     cells[HANDLER_NANOSECONDS.len() + 1].fetch_add(lasted, Ordering::Relaxed);
@@ -108,7 +108,7 @@ pub(crate) struct Sample {
     pub(crate) status: u16,
     pub(crate) version: Version,
     /// When its head was complete, if that is known.
-    pub(crate) began: Option<Instant>,
+    pub(crate) began: Option<Monotonic>,
 }
 
 /// Counts the requests of one reactor.
@@ -134,14 +134,14 @@ impl RequestMeter {
     }
 
     /// Counts requests whose answers have been sent by now.
-    pub(crate) fn record(&self, samples: impl Iterator<Item = Sample>, now: Instant) {
+    pub(crate) fn record(&self, samples: impl Iterator<Item = Sample>, now: Monotonic) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         for sample in samples {
             let number = number_of(&sample);
             if number != known.last {
                 known.find(number, &sample, &self.meter);
             }
-            let lasted = sample.began.map_or(0, |began| nanoseconds(now.saturating_duration_since(began)));
+            let lasted = sample.began.map_or(0, |began| now.nanoseconds_since(began));
             let bucket = bucket_of(lasted);
             // This reactor is the only writer, and the lock is held: no exchange of other threads is lost.
             add(&known.cells[bucket], 1);
@@ -155,12 +155,12 @@ impl RequestMeter {
     pub(crate) fn count_handler(&self, route: u32, lasted: Duration) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let cells = known.handlers.entry(route).or_insert_with(|| handler_cells(&self.meter, route).lasted);
-        count_handler(cells, lasted);
+        count_handler(cells, nanoseconds(lasted));
     }
 }
 
 /// `as_nanos` would calculate with 128 bits, several times for each request.
-fn nanoseconds(duration: Duration) -> u64 {
+pub(crate) fn nanoseconds(duration: Duration) -> u64 {
     duration.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(duration.subsec_nanos()))
 }
 
@@ -255,11 +255,11 @@ mod tests {
 
     #[test]
     fn each_combination_of_labels() {
-        let (meter, began) = (on_board(), Instant::now() - Duration::from_millis(300));
+        let (meter, began) = (on_board(), Monotonic::now());
         let reactors = [RequestMeter::new(Arc::clone(&meter)), RequestMeter::new(Arc::clone(&meter))];
         let slow = Sample { began: Some(began), ..HELLO };
         let (brew, secure) = (RequestKind::of("BREW", false), RequestKind::of("GET", true));
-        let now = Instant::now();
+        let now = began + Duration::from_millis(300);
         reactors[0].record([HELLO, HELLO, Sample { status: 503, kind: brew, ..HELLO }, slow].into_iter(), now);
         reactors[1].record([HELLO, Sample { kind: secure, version: Version::Http2, ..HELLO }].into_iter(), now);
         let mut found = collected(&meter);
@@ -282,7 +282,7 @@ mod tests {
         for number in 0..3000u16 {
             let method = format!("M{number}");
             let kind = RequestKind::of(&method, false);
-            requests.record([Sample { kind, status: number, ..HELLO }].into_iter(), Instant::now());
+            requests.record([Sample { kind, status: number, ..HELLO }].into_iter(), Monotonic::now());
         }
         let found = collected(&meter);
         assert_eq!(found.iter().map(|(_, count)| count).sum::<u64>(), 3000);

@@ -5,7 +5,6 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use h2::server::SendResponse;
@@ -14,13 +13,14 @@ use super::shared::MOST_WORKING;
 use crate::budget::Reserved;
 use crate::exchange::ReplySlot;
 use crate::message::Request;
+use crate::metrics::Monotonic;
 
 /// A stream that waits for the answer of a function.
 pub(super) struct PendingCall {
     pub(super) respond: SendResponse<Bytes>,
     pub(super) slot: Arc<ReplySlot>,
     pub(super) request: Arc<Request>,
-    pub(super) began: Option<Instant>,
+    pub(super) began: Option<Monotonic>,
     /// Room for the answer, if the answer may be large.
     pub(super) _reserved: Option<Reserved>,
 }
