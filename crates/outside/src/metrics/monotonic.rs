@@ -1,18 +1,19 @@
 //! A time of the monotonic clock as one number: `std::time::Instant` has two, and a difference of two of them takes forty instructions.
 
 use std::ops::{Add, Sub};
-use std::time::Duration;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
-use rustix::time::{ClockId, clock_gettime};
-
-/// Nanoseconds of the monotonic clock, which begins when the machine does; a `u64` holds those of 584 years.
+/// Nanoseconds of the monotonic clock since this process first read it; a `u64` holds those of 584 years.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Monotonic(u64);
 
 impl Monotonic {
     pub(crate) fn now() -> Self {
-        let now = clock_gettime(ClockId::Monotonic);
-        Self((now.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec as u64))
+        static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        let since = Instant::now().saturating_duration_since(*ORIGIN);
+        // `as_nanos` would calculate with 128 bits.
+        Self(since.as_secs() * 1_000_000_000 + u64::from(since.subsec_nanos()))
     }
 
     /// The time of this number.
