@@ -172,7 +172,7 @@ def _page(document: dict) -> str:
         "Written by `bench/run.py`; do not edit. How it is measured: [README](README.md).",
         "",
         f"{facts['date']}, commit {facts['commit']}{changed}. {facts['cpu']}, {facts['cores']} cores, Linux {facts['kernel']}, "
-        f"Python {facts['python']}, {facts['rustc']}. {facts['rounds']} rounds in turns, {facts["measured_seconds"]:.2f} s measured "
+        f"Python {facts['python']}, {facts['rustc']}. {facts['rounds']} rounds in turns, {facts['measured_seconds']:.2f} s measured "
         f"after {facts['warmup_seconds']:.1f} s of warm-up each; the server on one core, the load on another.",
         "",
         "Values are medians over the rounds. “A ÷ B” is the median of the ratios within each round, with its 95 % bootstrap interval.",
