@@ -18,6 +18,9 @@ HARMLESS = {"OK", "INFO", "DEBUG"}
 ALLOWED = {"LOW"}
 # Findings that are no fault of the server: the DNS of a public name, and the OpenSSL of testssl.sh itself.
 ELSEWHERE = {"DNS_CAArecord", "engine_problem"}
+# OpenSSL's client, told to ask nothing, leaves before the tickets of TLS 1.3 come: in 4 of 10 connections to this server, and in
+# nearly all to OpenSSL's own. testssl.sh then has no ticket to try.
+NO_TICKET = ("sessionresumption_ticket", "check failed because of connect problem")
 EXTENSIONS = """
 subjectAltName = DNS:localhost, IP:127.0.0.1
 extendedKeyUsage = serverAuth
@@ -73,7 +76,7 @@ def main() -> int:
         bad = 0
         for finding in found:
             severity = finding["severity"]
-            if severity in HARMLESS or finding["id"] in ELSEWHERE:
+            if severity in HARMLESS or finding["id"] in ELSEWHERE or (finding["id"], finding["finding"]) == NO_TICKET:
                 continue
             is_bad = severity not in ALLOWED
             bad += is_bad
