@@ -92,7 +92,7 @@ pub(crate) fn handler_cells(meter: &Meter, route: u32) -> HandlerCells {
     HandlerCells { waited: cells(HANDLER_WAIT), lasted: cells(HANDLER) }
 }
 
-/// Counts a call of so many nanoseconds in such cells, from any thread.
+/// Counts one call of a handler in its cells, with its duration in nanoseconds; any thread may count.
 pub(crate) fn count_handler(cells: &Cells, lasted: u64) {
     let bucket = HANDLER_NANOSECONDS.iter().position(|bound| lasted <= *bound).unwrap_or(HANDLER_NANOSECONDS.len());
     cells[bucket].fetch_add(1, Ordering::Relaxed);
