@@ -19,7 +19,9 @@ fuzz-run:
 	@for target in $(FUZZ_TARGETS); do \
 		echo "fuzz     $$target, $(FUZZ_SECONDS) seconds"; \
 		said=$$($(FUZZ_RUN) $$target -- $(FUZZ_OPTIONS) 2>&1) || { echo "$$said" | tail -60; exit 1; }; \
+		echo "$$said" | sed -n 's/^Done \([0-9]*\) runs.*/         \1 inputs/p'; \
 	done
+	@echo "fuzz     $(words $(FUZZ_TARGETS)) passed, $(FUZZ_SECONDS) seconds each"
 
 fuzz-instead:
 	@echo "fuzz     cargo-fuzz needs a nightly compiler (rustup toolchain install nightly); the same checks run as mutations"
