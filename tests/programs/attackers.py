@@ -10,7 +10,7 @@ import asyncio
 import os
 import sys
 
-from support.attacks import ATTACKS, again_and_again
+from support.attacks import ATTACKS, Arrivals, again_and_again
 from support.client_group import descriptors
 
 SPREAD_S = 0.2  # the time in which the clients of one attack begin
@@ -29,9 +29,12 @@ async def obey(name: str, address: tuple) -> None:
         for client in clients:
             client.cancel()
         await asyncio.gather(*clients, return_exceptions=True)
+        Arrivals.count = 0
         clients = [asyncio.create_task(begin_later(SPREAD_S * n / count, name, address)) for n in range(count)]
         if count:
             await asyncio.sleep(SPREAD_S)
+        while Arrivals.count < count * ATTACKS[name].arrivals:
+            await asyncio.sleep(0.01)
         print(len(clients), flush=True)
 
 

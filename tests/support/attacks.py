@@ -37,8 +37,20 @@ class Attack:
     fresh: bool = False
     """Whether the honest client opens a connection for each request."""
     secure: bool = False
-    of_many: bool = False
-    """Whether fifty of these clients are one attack of the row."""
+    clients: int = 1
+    """So many of these clients are the attack of the row: another client's time is judged beside them."""
+    arrivals: int = 0
+    """How many connections of each client arrive before the time counts (`arrived`)."""
+
+
+class Arrivals:
+    """Counts the connections that have sent what they send at once, or were refused."""
+
+    count = 0
+
+
+def arrived() -> None:
+    Arrivals.count += 1
 
 
 async def connect(address: tuple, opening: bytes, buffer: int | None = None) -> socket.socket:
@@ -176,7 +188,15 @@ async def unread_echo(address: tuple) -> None:
 
 
 async def rest_in_a_websocket(address: tuple) -> None:
-    with await open_websocket(address, "/echo") as connection:
+    """A6: a WebSocket that is held; one that is refused comes again after a second."""
+    try:
+        connection = await open_websocket(address, "/echo")
+    except OSError:
+        arrived()
+        await asyncio.sleep(1)
+        return
+    arrived()
+    with connection:
         await read_until_end(connection)
 
 
@@ -207,6 +227,7 @@ def slow_upload(path: str, size: int, at_once: int) -> Conversation:
     async def converse(address: tuple) -> None:
         head = request_bytes(path, "POST", {"Content-Length": str(size)})
         with await connect(address, head + b"x" * at_once) as connection:
+            arrived()
             await first_ended(send_for_ever(connection, b"x" * 26, pause=0.1), read_until_end(connection))
 
     return converse
@@ -323,17 +344,18 @@ ATTACKS = {
     "A1 ASGI": Attack(closed_windows("/asgi/65536"), 12, settings=HTTP2),
     "A1 WSGI": Attack(closed_windows("/wsgi/65536"), 12, settings=HTTP2),
     "A2 windows": Attack(closed_windows("/text", coding="br"), 12, settings=HTTP2),
-    "A2 leave": Attack(ask_and_leave, 2, of_many=True),
+    "A2 leave": Attack(ask_and_leave, 2, clients=64),
     "A3": Attack(pings, 2),
     "A4": Attack(publish(), 2, fixed=32),
-    "A5": Attack(many(4, unread_echo), 8, of_many=True),
-    "A6": Attack(places, 1, descriptors=FEW, fresh=True, of_many=True),
-    "A7": Attack(one_byte(1 / 20), 1, descriptors=FEW, fresh=True, secure=True, of_many=True),
-    "A8": Attack(many(4, slow_upload("/upload", 1_000_000, 100)), 1, of_many=True),
-    "A9": Attack(slow_upload("/length", 4 << 20, (4 << 20) - 100_000), 1, settings={"spool_max_mb": 100}, of_many=True),
-    "A10": Attack(leave_a_generator, 1, of_many=True),
+    "A5": Attack(many(4, unread_echo), 8, clients=40),
+    "A6": Attack(places, 1, descriptors=FEW, fresh=True, clients=50, arrivals=18),
+    "A7": Attack(one_byte(1 / 20), 1, descriptors=FEW, fresh=True, secure=True, clients=50),
+    "A8": Attack(many(4, slow_upload("/upload", 1_000_000, 100)), 1, clients=40),
+    "A9": Attack(slow_upload("/length", 16 << 20, (16 << 20) - 100_000), 1, clients=40, arrivals=1),
+    "A10": Attack(leave_a_generator, 1, clients=20),
     "A18": Attack(subscribe, 2),
     # Neighbours of these rows.
+    "full spool": Attack(slow_upload("/length", 4 << 20, (4 << 20) - 100_000), 1, settings={"spool_max_mb": 100}, arrivals=1),
     "bodies": Attack(half_sent_bodies, 0.5, fixed=32, settings={**HTTP2, "max_body_memory_mb": 16}),
     "bombs": Attack(coded_content, 1),
     "events": Attack(event_streams(), 4, fixed=32),
