@@ -23,12 +23,16 @@ struct BufferPool {
     input: Vec<Vec<u8>>,
     output: Vec<Vec<u8>>,
     requests: Vec<Arc<Request>>,
+    exchanges: Vec<Vec<Exchange>>,
 }
 
 /// Buffers of each kind that the pool of a thread keeps; further ones are freed.
 const KEPT: usize = 64;
-/// Requests that the pool of a thread keeps: a connection that speaks HTTP/2 holds a hundred of them at a time.
-const REQUESTS_KEPT: usize = 256;
+/// Requests that the pool of a thread keeps: a connection that speaks HTTP/2 holds a hundred of them at a time, and 64 connections
+/// that pipeline hold a thousand.
+const REQUESTS_KEPT: usize = 1024;
+/// Exchanges of the largest list that the pool keeps; larger ones are freed.
+const MOST_EXCHANGES: usize = 64;
 /// Bytes of the largest output buffer that the pool keeps; larger ones are freed.
 const LARGEST_OUTPUT: usize = 128 << 10;
 
@@ -142,6 +146,32 @@ pub(super) fn give_output(mut bytes: Vec<u8>) {
 pub(super) fn take_request(address: SocketAddr) -> Arc<Request> {
     let request = POOL.with_borrow_mut(|pool| pool.requests.pop());
     request.unwrap_or_else(|| Arc::new(Request::empty(address)))
+}
+
+/// Adds an exchange. A connection has room for one; for the requests that a client pipelines the pool lends room for all of them.
+pub(super) fn push_exchange(exchanges: &mut Vec<Exchange>, exchange: Exchange) {
+    if exchanges.capacity() == 0 {
+        exchanges.reserve_exact(1);
+    } else if exchanges.len() == 1 && exchanges.capacity() == 1 {
+        let pooled = POOL.with_borrow_mut(|pool| pool.exchanges.pop());
+        let mut larger = pooled.unwrap_or_else(|| Vec::with_capacity(16));
+        larger.append(exchanges);
+        *exchanges = larger;
+    }
+    exchanges.push(exchange);
+}
+
+/// Takes back the room that an idle connection has no use for; the exchanges are gone.
+pub(super) fn give_exchanges(exchanges: &mut Vec<Exchange>) {
+    if exchanges.capacity() <= 1 || !exchanges.is_empty() {
+        return;
+    }
+    let room = std::mem::take(exchanges);
+    POOL.with_borrow_mut(|pool| {
+        if room.capacity() <= MOST_EXCHANGES && pool.exchanges.len() < KEPT {
+            pool.exchanges.push(room);
+        }
+    });
 }
 
 /// Keeps the memory of a finished exchange's request, if this is its only reference.

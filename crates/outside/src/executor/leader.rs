@@ -255,6 +255,7 @@ impl<C: Command> Executor<C> {
         if let Role::Leader(_) = role {
             *lock(&self.underway) = Some(Arc::clone(&slot));
         }
+        slot.reserve(commands.len());
         let (mut ended, mut held) = (Ended::Awaited, 0);
         for mut command in commands {
             // The connection asks once more for a command that is left open.

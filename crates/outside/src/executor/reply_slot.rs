@@ -186,6 +186,11 @@ impl<C: Command> ReplySlot<C> {
         self.change(OVERDUE, UNCOUNTED)
     }
 
+    /// Makes room for commands that will be added one by one.
+    pub(super) fn reserve(&self, count: usize) {
+        lock(&self.arrived).commands.reserve(count);
+    }
+
     /// Adds a finished command without waking the task that waits.
     pub(super) fn add(&self, command: C) {
         lock(&self.arrived).commands.push(command);

@@ -8,8 +8,8 @@ use super::field::Field;
 /// The text of fields, and the fields; both empty.
 pub(super) type SpareFields = (Vec<u8>, Vec<Field>);
 
-/// Answers whose memory each thread keeps.
-const MOST: usize = 64;
+/// Answers whose memory each thread keeps: as many as 64 connections have under way that pipeline 16 requests each.
+const MOST: usize = 1024;
 /// Bytes of the largest text, and the most fields, whose memory is kept.
 const LARGEST_TEXT: usize = 1 << 10;
 const MOST_FIELDS: usize = 32;

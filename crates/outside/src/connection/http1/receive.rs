@@ -8,7 +8,7 @@ use std::task::Poll;
 
 use super::request_body::CONTINUE;
 use crate::connection::Connection;
-use crate::connection::buffer::{LARGE, take_content, take_request};
+use crate::connection::buffer::{LARGE, push_exchange, take_content, take_request};
 use crate::error::Refusal;
 use crate::exchange::{
     Exchange, Intake, RateWindow, SHARED, Spool, Stop, Waiting, Work, receive, store_content, too_slow,
@@ -212,7 +212,7 @@ impl Connection {
         self.dispatcher.control.clear_timeout();
         let mut exchange = Exchange::new(Some(request), Work::Done);
         (exchange.began, exchange.kind) = (began, kind);
-        self.exchanges.push(exchange);
+        push_exchange(&mut self.exchanges, exchange);
         Ok(())
     }
 

@@ -6,7 +6,7 @@
 use std::task::Context;
 
 use crate::connection::Connection;
-use crate::connection::buffer::{give_output, recycle, take_output};
+use crate::connection::buffer::{give_exchanges, give_output, recycle, take_output};
 use crate::exchange::{Exchange, ResponseMeta, Sealed, Stop, Work, access_line, sample, seal};
 use crate::log::Moment;
 use crate::message::{Body, BodyStream, KnownHeader, Response, Version, takes_trailers};
@@ -72,10 +72,7 @@ impl Connection {
         }
         exchanges.drain(..).for_each(recycle);
         exchanges.append(&mut rest);
-        if exchanges.is_empty() {
-            // An idle connection holds room for one exchange.
-            exchanges.shrink_to(1);
-        }
+        give_exchanges(&mut exchanges);
         self.exchanges = exchanges;
         result
     }
