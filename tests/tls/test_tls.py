@@ -92,6 +92,19 @@ def test_pipelined_requests_and_a_body_in_pieces(serve, own):
         assert wire.receive_answer().body == body
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_uploads_and_what_follows_them(serve, own, version):
+    """Content is decrypted to where it stays; the request behind it may lie in the same record."""
+    running = serve({"/": lambda request: request.params["n"], "/echo": lambda request: request.content}, **own.config)
+    sizes = [1, 4096, 16_384, 65_536, 65_537, 262_143, 262_144, 262_145, 1_000_003]
+    bodies = {n: os.urandom(size) for n, size in enumerate(sizes)}
+    with SecureWire(running.address, own.client(maximum_version=version)) as wire:
+        for n, body in bodies.items():
+            wire.send(request_bytes("/echo", "POST", body=body) + request_bytes(f"/?n={n}"))
+            assert wire.receive_answer().body == body
+            assert wire.receive_answer().text == str(n)
+
+
 def test_streams_and_errors(serve, own):
     def stream(request):
         from outside import Response

@@ -116,8 +116,7 @@ impl Stream {
         self.poll_read(context, room())
     }
 
-    /// Reads behind the bytes that the buffer holds, at most `most` bytes, without growing it. Not for TLS, whose
-    /// records are decrypted in place.
+    /// Reads behind the bytes that the buffer holds, at most `most` bytes, without growing it.
     pub(crate) fn poll_read_behind(
         &mut self,
         context: &mut Context<'_>,
@@ -125,11 +124,10 @@ impl Stream {
         most: usize,
     ) -> Poll<io::Result<usize>> {
         let room = most.min(buffer.capacity() - buffer.len());
-        let mut buffer = buffer.limit(room);
         match self {
-            Self::Tcp(stream) => pin!(stream.read_buf(&mut buffer)).poll(context),
-            Self::Unix(stream) => pin!(stream.read_buf(&mut buffer)).poll(context),
-            Self::Tls(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
+            Self::Tcp(stream) => pin!(stream.read_buf(&mut buffer.limit(room))).poll(context),
+            Self::Unix(stream) => pin!(stream.read_buf(&mut buffer.limit(room))).poll(context),
+            Self::Tls(stream) => stream.poll_read_behind(context, buffer, room),
         }
     }
 

@@ -297,7 +297,7 @@ impl Connection {
     /// Reads once: behind `content`, of which `missing` bytes are to come, or into the input where that costs no more.
     async fn read_content(&mut self, content: &mut Vec<u8>, missing: u64) -> Result<(), Stop> {
         let Self { dispatcher, stream, .. } = &mut *self;
-        if missing < dispatcher.service.config.recv_size as u64 || stream.is_secure() {
+        if missing < dispatcher.service.config.recv_size as u64 {
             return self.read(Waiting::Transfer).await.map(drop);
         }
         let missing = usize::try_from(missing).unwrap_or(usize::MAX);

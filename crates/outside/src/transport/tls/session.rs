@@ -31,13 +31,61 @@ pub(super) struct TlsSession {
 /// Bytes of an incomplete record up to which they are copied, so that the memory of a whole record can be given back.
 const LITTLE: usize = 2 << 10;
 /// Bytes that are read at once: more than a record (RFC 8446 section 5.2).
-const READ: usize = 18 << 10;
+pub(super) const READ: usize = 18 << 10;
+/// Bytes that are read at once of content, of which many records are on their way: four of the largest.
+pub(super) const READ_CONTENT: usize = 65 << 10;
 /// Bytes of the largest handshake message. It may be split into records and must be complete to be processed; RFC 8446
 /// section 4 allows more, but no client needs it.
 const LARGEST_MESSAGE: usize = 80 << 10;
 
 /// Called as soon as application data may be written.
 pub(super) type Writer<'w> = &'w mut dyn FnMut(&mut WriteTraffic<'_, ServerConnectionData>, &mut TlsOutput);
+
+/// Where plaintext goes.
+pub(super) enum Destination<'b> {
+    None,
+    /// A buffer, and the bytes in it.
+    Buffer(&'b mut [u8], usize),
+    /// Behind the bytes that the buffer holds, without growing it: so many more bytes, and those that came.
+    Behind(&'b mut Vec<u8>, usize, usize),
+}
+
+impl Destination<'_> {
+    /// Takes plaintext, as much as fits; returns the rest.
+    fn take<'p>(&mut self, plain: &'p [u8]) -> &'p [u8] {
+        match self {
+            Self::None => plain,
+            Self::Buffer(buffer, taken) => {
+                let count = plain.len().min(buffer.len() - *taken);
+                buffer[*taken..*taken + count].copy_from_slice(&plain[..count]);
+                *taken += count;
+                &plain[count..]
+            }
+            Self::Behind(buffer, room, taken) => {
+                let count = plain.len().min(*room);
+                buffer.extend_from_slice(&plain[..count]);
+                (*room, *taken) = (*room - count, *taken + count);
+                &plain[count..]
+            }
+        }
+    }
+
+    /// Bytes that were taken.
+    pub(super) fn taken(&self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::Buffer(_, taken) | Self::Behind(_, _, taken) => *taken,
+        }
+    }
+
+    /// Bytes of ciphertext that are read at once for it.
+    pub(super) fn read_size(&self) -> usize {
+        match self {
+            Self::Behind(..) => READ_CONTENT,
+            _ => READ,
+        }
+    }
+}
 
 impl TlsSession {
     pub(super) fn new(config: Arc<ServerConfig>) -> Result<Self, Error> {
@@ -52,9 +100,14 @@ impl TlsSession {
         })
     }
 
-    /// Reads ciphertext behind the bytes that are there; 0 is the end.
-    pub(super) fn poll_fill(&mut self, socket: &mut Stream, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if !self.make_room() {
+    /// Reads ciphertext behind the bytes that are there, into room of `size` bytes if there is none; 0 is the end.
+    pub(super) fn poll_fill(
+        &mut self,
+        socket: &mut Stream,
+        size: usize,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        if !self.make_room(size) {
             return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
         }
         let polled = socket.poll_read(context, &mut self.incoming[self.end..]);
@@ -90,14 +143,13 @@ impl TlsSession {
     }
 
     /// Processes all complete records, then calls the writer if application data may be written. Plaintext goes into
-    /// the buffer, and the rest is kept. Returns the bytes in the buffer.
+    /// the destination, and the rest is kept.
     pub(super) fn process(
         &mut self,
         outgoing: &mut TlsOutput,
-        buffer: &mut [u8],
+        into: &mut Destination<'_>,
         mut writer: Option<Writer<'_>>,
-    ) -> Result<usize, Error> {
-        let mut taken = 0;
+    ) -> Result<(), Error> {
         let mut failure = None;
         loop {
             let status = self.connection.process_tls_records(&mut self.incoming[self.start..self.end]);
@@ -105,11 +157,7 @@ impl TlsSession {
             let goes_on = match status.state {
                 Ok(ConnectionState::ReadTraffic(mut traffic)) => {
                     while let Some(record) = traffic.next_record() {
-                        let payload = record?.payload;
-                        let count = payload.len().min(buffer.len() - taken);
-                        buffer[taken..taken + count].copy_from_slice(&payload[..count]);
-                        taken += count;
-                        self.plain.extend_from_slice(&payload[count..]);
+                        self.plain.extend_from_slice(into.take(record?.payload));
                     }
                     true
                 }
@@ -145,28 +193,25 @@ impl TlsSession {
             // After a failure no more is processed; only an alert about it may remain to be sent.
             if !goes_on || (failure.is_some() && !self.connection.wants_write()) {
                 self.tidy();
-                return failure.map_or(Ok(taken), Err);
+                return failure.map_or(Ok(()), Err);
             }
         }
     }
 
-    /// Hands plaintext over, as much as fits.
-    pub(super) fn take(&mut self, buffer: &mut [u8]) -> usize {
-        let rest = &self.plain[self.taken..];
-        let count = rest.len().min(buffer.len());
-        buffer[..count].copy_from_slice(&rest[..count]);
-        self.taken += count;
+    /// Hands over plaintext that was kept, as much as fits.
+    pub(super) fn take(&mut self, into: &mut Destination<'_>) {
+        let rest = into.take(&self.plain[self.taken..]);
+        self.taken = self.plain.len() - rest.len();
         if self.taken == self.plain.len() {
             self.plain = Vec::new();
             self.taken = 0;
         }
-        count
     }
 
     /// Makes room for at least one more byte. Returns `false` if the client sends more than any handshake needs.
-    fn make_room(&mut self) -> bool {
-        if self.incoming.len() < READ {
-            let mut larger = borrow(READ);
+    fn make_room(&mut self, size: usize) -> bool {
+        if self.incoming.len() < size {
+            let mut larger = borrow(size);
             larger[..self.end].copy_from_slice(&self.incoming[..self.end]);
             self.incoming = larger;
         } else if self.end == self.incoming.len() {

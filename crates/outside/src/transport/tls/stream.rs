@@ -20,7 +20,7 @@ use super::challenges::ACME_TLS;
 use super::hello::{self, HelloStep, ManagedHello};
 use super::memory::borrow;
 use super::outgoing::{GATHERED, TlsOutput};
-use super::session::{TlsSession, Writer};
+use super::session::{Destination, READ, TlsSession, Writer};
 use crate::transport::Stream;
 
 /// HTTP/2 within TLS, as RFC 9113 section 3.2 names it.
@@ -81,7 +81,7 @@ impl TlsStream {
 
     /// Reads handshake bytes behind those that are there; 0 is the end.
     pub(crate) fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.session.poll_fill(&mut self.socket, context)
+        self.session.poll_fill(&mut self.socket, READ, context)
     }
 
     /// Bytes that were read and not processed yet.
@@ -101,7 +101,7 @@ impl TlsStream {
     /// The client's bytes are no handshake, or its offers cannot be met. Then an alert is in `outgoing`, to be sent by
     /// [`TlsStream::poll_flush`].
     pub(crate) fn process(&mut self) -> Result<bool, Error> {
-        self.session.process(&mut self.outgoing, &mut [], None)?;
+        self.session.process(&mut self.outgoing, &mut Destination::None, None)?;
         Ok(!self.session.connection.is_handshaking())
     }
 
@@ -128,14 +128,31 @@ impl TlsStream {
         self.socket
     }
 
+    /// Reads plaintext into the buffer; 0 is the end.
     pub(crate) fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.poll_take(context, Destination::Buffer(buffer, 0))
+    }
+
+    /// Reads plaintext behind the bytes that the buffer holds, at most `most` bytes, without growing it.
+    pub(crate) fn poll_read_behind(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut Vec<u8>,
+        most: usize,
+    ) -> Poll<io::Result<usize>> {
+        let room = most.min(buffer.capacity() - buffer.len());
+        self.poll_take(context, Destination::Behind(buffer, room, 0))
+    }
+
+    fn poll_take(&mut self, context: &mut Context<'_>, mut into: Destination<'_>) -> Poll<io::Result<usize>> {
+        self.session.take(&mut into);
         loop {
-            match self.session.take(buffer) {
+            match into.taken() {
                 0 if self.session.is_closed => return Poll::Ready(Ok(0)),
                 0 => {}
                 count => return Poll::Ready(Ok(count)),
             }
-            match self.session.poll_fill(&mut self.socket, context) {
+            match self.session.poll_fill(&mut self.socket, into.read_size(), context) {
                 Poll::Ready(Ok(count)) if count > 0 => {}
                 Poll::Pending => {
                     // A session ticket or the answer to a key update has waited for data to leave with, but none comes.
@@ -146,13 +163,9 @@ impl TlsStream {
                 }
                 end => return end,
             }
-            match self.session.process(&mut self.outgoing, buffer, None) {
-                Ok(0) => {}
-                Ok(count) => return Poll::Ready(Ok(count)),
-                Err(error) => {
-                    let _ = self.outgoing.poll_write(&mut self.socket, context)?; // the end does not wait for the alert
-                    return Poll::Ready(Err(invalid(error)));
-                }
+            if let Err(error) = self.session.process(&mut self.outgoing, &mut into, None) {
+                let _ = self.outgoing.poll_write(&mut self.socket, context)?; // the end does not wait for the alert
+                return Poll::Ready(Err(invalid(error)));
             }
         }
     }
@@ -209,7 +222,7 @@ impl TlsStream {
             self.encrypt(&[])?;
         }
         let mut say_goodbye: Writer<'_> = &mut |traffic, outgoing| outgoing.say_goodbye(traffic);
-        let said = self.session.process(&mut self.outgoing, &mut [], Some(&mut say_goodbye));
+        let said = self.session.process(&mut self.outgoing, &mut Destination::None, Some(&mut say_goodbye));
         if said.is_ok()
             && let Poll::Ready(Err(error)) = self.poll_flush(context)
         {
@@ -226,7 +239,7 @@ impl TlsStream {
         let mut encrypt = |traffic: &mut WriteTraffic<'_, ServerConnectionData>, outgoing: &mut TlsOutput| {
             result = outgoing.encrypt(traffic, slices());
         };
-        self.session.process(&mut self.outgoing, &mut [], Some(&mut encrypt)).map_err(invalid)?;
+        self.session.process(&mut self.outgoing, &mut Destination::None, Some(&mut encrypt)).map_err(invalid)?;
         result?;
         // Held bytes were credited when they were held.
         self.outgoing.owed = self.outgoing.owed.saturating_sub(held.len());
