@@ -22,8 +22,8 @@ import pytest
 
 from support.attacks import ATTACKS, Attack
 from support.certificates import certificate
-from support.gauge import MIB, forget_peak, need_proc, peak_memory, resident_memory
-from support.harness import PROGRAMS, TESTS, Script
+from support.gauge import MIB, forget_peak, need_proc, peak_memory, resident_memory, unread_bytes
+from support.harness import PROGRAMS, TESTS, Script, wait_until
 from support.subprocesses import start_process
 from support.timing import MOST_OTHERS, taken_by_others, usage
 from support.wire import request_bytes
@@ -125,6 +125,8 @@ def test_attacks(name, count, tmp_path):
             used = usage()
             unharmed, _ = json.loads(honest.tell(STRETCH_S))
             attackers.tell(count)
+            if attack.arrivals:
+                wait_until(lambda: unread_bytes(script.address[1]) < MIB, "the server to have read what came at once")
             beside, failed = json.loads(honest.tell(STRETCH_S))
             attackers.tell(0)
             rounds.append(Round(unharmed, beside, failed, taken_by_others(used, usage()) if used else 0.0))
