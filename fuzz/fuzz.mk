@@ -4,7 +4,7 @@
 FUZZ_SECONDS := 60
 FUZZ_TARGETS := $(patsubst fuzz/fuzz_targets/%.rs,%,$(wildcard fuzz/fuzz_targets/*.rs))
 FUZZ_RUN := cargo +nightly fuzz run --fuzz-dir fuzz
-FUZZ_OPTIONS := -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -timeout=10 -dict=fuzz/http.dict -verbosity=0
+FUZZ_OPTIONS := -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -timeout=10 -dict=fuzz/http.dict -verbosity=0 -print_final_stats=1
 
 .PHONY: fuzz fuzz-run fuzz-instead
 
@@ -19,7 +19,7 @@ fuzz-run:
 	@for target in $(FUZZ_TARGETS); do \
 		echo "fuzz     $$target, $(FUZZ_SECONDS) seconds"; \
 		said=$$($(FUZZ_RUN) $$target -- $(FUZZ_OPTIONS) 2>&1) || { echo "$$said" | tail -60; exit 1; }; \
-		echo "$$said" | sed -n 's/^Done \([0-9]*\) runs.*/         \1 inputs/p'; \
+		echo "$$said" | sed -n 's/^stat::number_of_executed_units: */         inputs: /p'; \
 	done
 	@echo "fuzz     $(words $(FUZZ_TARGETS)) passed, $(FUZZ_SECONDS) seconds each"
 
