@@ -196,10 +196,13 @@ pub(super) fn response(is_post: bool, head: ReceivedHead, content: Vec<u8>) -> R
 }
 
 pub(super) fn rendered(parts: &http::request::Parts, content: &[u8]) -> Vec<u8> {
-    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+    let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
+    // A URL may have a query and no path, or a user; a request has always a path, and its Host no user (RFC 9112 section 3.2).
+    let slash = if target.starts_with('/') { "" } else { "/" };
     let authority = parts.uri.authority().map_or("", |authority| authority.as_str());
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     let mut text =
-        format!("{} {target} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n", parts.method).into_bytes();
+        format!("{} {slash}{target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n", parts.method).into_bytes();
     text.extend_from_slice(format!("User-Agent: outside/{}\r\n", env!("CARGO_PKG_VERSION")).as_bytes());
     for (name, value) in parts.headers.iter().filter(|(name, _)| **name != http::header::USER_AGENT) {
         text.extend_from_slice(name.as_str().as_bytes());
@@ -368,4 +371,24 @@ pub(super) fn answer_of(bytes: &[u8], is_head: bool) -> io::Result<(ReceivedHead
     let head = received.head()?;
     let content = received.content(&head, is_head)?;
     Ok((head, content))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_request_has_a_path_and_a_host_without_a_user() {
+        let cases = [
+            ("https://ca.example/order?a=1", "GET /order?a=1 HTTP/1.1\r\nHost: ca.example\r\n"),
+            ("https://ca.example", "GET / HTTP/1.1\r\nHost: ca.example\r\n"),
+            ("https://ca.example:14000?order", "GET /?order HTTP/1.1\r\nHost: ca.example:14000\r\n"),
+            ("https://user:secret@ca.example/order", "GET /order HTTP/1.1\r\nHost: ca.example\r\n"),
+        ];
+        for (url, begin) in cases {
+            let (parts, ()) = http::Request::get(url).body(()).unwrap().into_parts();
+            let request = String::from_utf8(rendered(&parts, b"")).unwrap();
+            assert!(request.starts_with(begin), "{url}: {request:?}");
+        }
+    }
 }
