@@ -187,7 +187,8 @@ impl Headers {
     pub(crate) fn push_known(&mut self, known: KnownHeader, name: &[u8], value: &[u8]) {
         let start = self.text.len();
         let length = name.len() + value.len() + 4;
-        if self.fields.capacity() == 0 {
+        // A request without fields has the text of its line, which stays.
+        if self.fields.capacity() == 0 && self.text.is_empty() {
             // Allocating once is quicker than growing, and memory that was used before is quicker still.
             let allocated = || (Vec::with_capacity(length.max(USUAL_TEXT)), Vec::with_capacity(USUAL_FIELDS));
             (self.text, self.fields) = spare_fields::take().unwrap_or_else(allocated);

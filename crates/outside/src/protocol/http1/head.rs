@@ -356,6 +356,22 @@ mod tests {
     }
 
     #[test]
+    fn a_head_without_fields_keeps_its_line() {
+        let cases = [
+            ("GET http://a:81/b?c HTTP/1.0\r\n\r\n", "/b", "c", Some("a:81")),
+            ("GET http://a HTTP/1.0\r\n\r\n", "/", "", Some("a")),
+            ("GET /b?c HTTP/1.0\r\n\r\n", "/b", "c", None),
+        ];
+        for (head, path, query, host) in cases {
+            // A request of its own: one that was used before has room for fields.
+            let mut request = Request::empty(([127, 0, 0, 1], 1).into());
+            decode_head(head.as_bytes(), 0, &mut request).unwrap();
+            assert_eq!((request.method(), request.path(), request.query()), ("GET", path, query), "{head:?}");
+            assert_eq!(request.headers().get("Host"), host, "{head:?}");
+        }
+    }
+
+    #[test]
     fn other_protocols_are_known_before_the_head_ends() {
         for text in ["G/ / HTTP/1.1", "G/ / HTTP/1.1\r\nHost: a", "\r\n\x16\x03\x01\x02\r\n"] {
             let (mut scanner, mut dripped) = (HeadScanner::default(), HeadScanner::default());
