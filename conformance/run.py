@@ -67,6 +67,7 @@ def main() -> int:
     finally:
         for server in servers.values():
             server.stop()
+    print(f"{len(agents)} servers and styles of {len(wanted)} cases each: {faults} not as expected or missing")
     return min(faults, 1)
 
 
