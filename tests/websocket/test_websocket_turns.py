@@ -18,7 +18,8 @@ from support.websocket_styles import websocket
 from outside import OutsideHTTP
 
 server = OutsideHTTP(("127.0.0.1", 0))
-server.config.update(access_log="off")
+# Turns are those of one event loop; a Python without a lock would have one for each core.
+server.config.update(access_log="off", reactors=1)
 heard = []
 server.set_route("/ws", websocket(sys.argv[1], lambda connection, message: heard.append(message.text)))
 server.set_route("/count", lambda request: str(len(heard)))
