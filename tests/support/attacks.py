@@ -222,13 +222,14 @@ async def places(address: tuple) -> None:
 
 
 def slow_upload(path: str, size: int, at_once: int) -> Conversation:
-    """A8, A9: content of which so much comes at once, and the rest at 260 bytes a second."""
+    """A8, A9: content of which so much comes at once, the rest at 260 bytes a second; one that is refused comes again after a second."""
 
     async def converse(address: tuple) -> None:
         head = request_bytes(path, "POST", {"Content-Length": str(size)})
         with await connect(address, head + b"x" * at_once) as connection:
             arrived()
             await first_ended(send_for_ever(connection, b"x" * 26, pause=0.1), read_until_end(connection))
+        await asyncio.sleep(1)
 
     return converse
 

@@ -48,14 +48,6 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def unread_bytes(port: int) -> int:
-    """Bytes that the kernel holds for the connections of this port of IPv4, because the program has not read them yet (proc(5))."""
-    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    return sum(
-        int(row[4].partition(":")[2], 16) for row in rows if int(row[1].partition(":")[2], 16) == port and row[3] == "01"
-    )
-
-
 def _kilobytes(text: str, name: str) -> int:
     match = re.search(rf"^{name}:\s+(\d+) kB$", text, re.MULTILINE)
     assert match, f"no {name} in {text!r}"
