@@ -138,7 +138,7 @@ topics = WebSocket()
 
 @echo.on_message
 def answer(connection, message):
-    return message.text if hasattr(message, "text") else message
+    connection.send(message.text)
 
 
 @room.on_open

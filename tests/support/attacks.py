@@ -184,6 +184,7 @@ def many(count: int, converse: Conversation) -> Conversation:
 async def unread_echo(address: tuple) -> None:
     """A5: messages to a callback that answers each, and a client that reads nothing."""
     with await open_websocket(address, "/echo", 4096) as connection:
+        arrived()
         await send_for_ever(connection, frame(TEXT, b"x" * 20_000), pause=0.001)
 
 
@@ -348,7 +349,7 @@ ATTACKS = {
     "A2 leave": Attack(ask_and_leave, 2, clients=64),
     "A3": Attack(pings, 2),
     "A4": Attack(publish(), 2, fixed=32),
-    "A5": Attack(many(4, unread_echo), 8, clients=40),
+    "A5": Attack(many(4, unread_echo), 8, clients=40, arrivals=4),
     "A6": Attack(places, 1, descriptors=FEW, fresh=True, clients=50, arrivals=18),
     "A7": Attack(one_byte(1 / 20), 1, descriptors=FEW, fresh=True, secure=True, clients=50),
     "A8": Attack(many(4, slow_upload("/upload", 1_000_000, 100)), 1, clients=40),
