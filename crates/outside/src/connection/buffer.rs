@@ -28,9 +28,12 @@ struct BufferPool {
 
 /// Buffers of each kind that the pool of a thread keeps; further ones are freed.
 const KEPT: usize = 64;
-/// Requests that the pool of a thread keeps: a connection that speaks HTTP/2 holds a hundred of them at a time, and 64 connections
-/// that pipeline hold a thousand.
-const REQUESTS_KEPT: usize = 1024;
+/// Requests that the pool of a thread keeps, whatever memory they have: a connection that speaks HTTP/2 holds a hundred of them at a time.
+const REQUESTS_KEPT: usize = 256;
+/// Requests that the pool keeps if they have little memory: 64 connections that pipeline hold a thousand.
+const SMALL_REQUESTS_KEPT: usize = 1024;
+/// Bytes of memory of a request that has little.
+const SMALL_REQUEST: usize = 2 << 10;
 /// Exchanges of the largest list that the pool keeps; larger ones are freed.
 const MOST_EXCHANGES: usize = 64;
 /// Bytes of the largest output buffer that the pool keeps; larger ones are freed.
@@ -161,7 +164,7 @@ pub(super) fn push_exchange(exchanges: &mut Vec<Exchange>, exchange: Exchange) {
     exchanges.push(exchange);
 }
 
-/// Takes back the room that an idle connection has no use for; the exchanges are gone.
+/// Gives the room for pipelined requests back to the pool when their exchanges are gone.
 pub(super) fn give_exchanges(exchanges: &mut Vec<Exchange>) {
     if exchanges.capacity() <= 1 || !exchanges.is_empty() {
         return;
@@ -182,8 +185,10 @@ pub(super) fn recycle(exchange: Exchange) {
             keep_content(inner);
         }
         inner.clear();
+        let memory = inner.headers.kept_memory() + inner.content.capacity();
+        let most = if memory <= SMALL_REQUEST { SMALL_REQUESTS_KEPT } else { REQUESTS_KEPT };
         POOL.with_borrow_mut(|pool| {
-            if pool.requests.len() < REQUESTS_KEPT {
+            if pool.requests.len() < most {
                 pool.requests.push(request);
             }
         });

@@ -236,6 +236,11 @@ impl Headers {
         spare_fields::keep(self.text, self.fields);
     }
 
+    /// Bytes of memory that are allocated.
+    pub(crate) fn kept_memory(&self) -> usize {
+        self.text.capacity() + self.fields.capacity() * size_of::<Field>()
+    }
+
     /// Removes everything and keeps the memory.
     pub(crate) fn clear(&mut self) {
         self.text.clear();

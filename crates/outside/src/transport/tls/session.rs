@@ -44,9 +44,9 @@ pub(super) type Writer<'w> = &'w mut dyn FnMut(&mut WriteTraffic<'_, ServerConne
 /// Where plaintext goes.
 pub(super) enum Destination<'b> {
     None,
-    /// A buffer, and the bytes in it.
+    /// Into a buffer, of which the first bytes are taken.
     Buffer(&'b mut [u8], usize),
-    /// Behind the bytes that the buffer holds, without growing it: so many more bytes, and those that came.
+    /// Behind the content of a buffer, which does not grow: the number of bytes that it still takes, and of those that it took.
     Behind(&'b mut Vec<u8>, usize, usize),
 }
 
