@@ -12,16 +12,16 @@ pub fn patterns(input: &[u8]) {
     let target = lines.next().unwrap_or_default();
     let mut tree = Patterns::default();
     let mut known = Vec::new();
+    // The model below does not know parameters with text around them; the tables do.
+    let has_text_around = |segment: &str| segment.contains(['<', '{']) && kind(segment).is_none();
     for (number, line) in lines.take(40).enumerate() {
         let Some((method, pattern)) = line.split_once(' ') else { continue };
+        if pattern.split('/').any(has_text_around) {
+            continue;
+        }
         if tree.add(method, pattern, number) {
             known.push((number, method, pattern));
         }
-    }
-    // The model below does not know parameters with text around them; the tables do.
-    let has_text_around = |segment: &str| segment.contains(['<', '{']) && kind(segment).is_none();
-    if known.iter().any(|(.., pattern)| pattern.split('/').any(has_text_around)) {
-        return;
     }
     let mut conversation = Conversation::new(Limits::default());
     conversation.receive(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
