@@ -67,7 +67,8 @@ def main() -> int:
     finally:
         for server in servers.values():
             server.stop()
-    print(f"{len(agents)} servers and styles of {len(wanted)} cases each: {faults} not as expected or missing")
+    asked = [case for case in wanted if not any(matches(case, pattern) for pattern in excluded)]
+    print(f"{len(agents)} servers and styles of {len(asked)} cases each: {faults} not as expected or missing")
     return min(faults, 1)
 
 

@@ -189,7 +189,7 @@ async def unread_echo(address: tuple) -> None:
 
 
 async def rest_in_a_websocket(address: tuple) -> None:
-    """A6: a WebSocket that is held; one that is refused comes again after a second."""
+    """A6: a WebSocket that is held; a refused client comes again after a second."""
     try:
         connection = await open_websocket(address, "/echo")
     except OSError:
@@ -223,7 +223,7 @@ async def places(address: tuple) -> None:
 
 
 def slow_upload(path: str, size: int, at_once: int) -> Conversation:
-    """A8, A9: content of which so much comes at once, the rest at 260 bytes a second; one that is refused comes again after a second."""
+    """A8, A9: content of which so much comes at once, the rest at 260 bytes a second; a refused client comes again after a second."""
 
     async def converse(address: tuple) -> None:
         head = request_bytes(path, "POST", {"Content-Length": str(size)})
