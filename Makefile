@@ -22,8 +22,8 @@ CHOSEN = $(eval CHOSEN := $(shell make/find-python.sh "$(PYTHON)"))$(CHOSEN)
 # The sources of the release module. Folders stand in the list too: a file that was added or removed changes its folder.
 SOURCES := Cargo.toml Cargo.lock pyproject.toml rust-toolchain.toml \
 	$(wildcard crates/outside/Cargo.toml crates/outside-cli/Cargo.toml crates/outside-python/Cargo.toml) \
-	$(wildcard crates/json-values/Cargo.toml crates/json-values/build.rs) \
-	$(shell find crates/outside/src crates/outside-cli/src crates/outside-python/src crates/json-values/src)
+	$(wildcard crates/raw-memory/Cargo.toml crates/raw-memory/build.rs) \
+	$(shell find crates/outside/src crates/outside-cli/src crates/outside-python/src crates/raw-memory/src)
 BUILT := $(VENV)/.built
 CORES := $(or $(shell getconf _NPROCESSORS_ONLN 2>/dev/null),2)
 

@@ -2,11 +2,11 @@
 //! become values of these types by `outside/_handlers/json_values.py`. The text is the one that the standard library's
 //! `json.dumps(ensure_ascii=False, allow_nan=False, separators=(",", ":"))` writes for the values that both know.
 
-use json_values::{Entries, Entry, Keys, Output, list_values, plain, tuple_values};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::sync::critical_section::with_critical_section;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+use raw_memory::{Entries, Entry, Keys, Output, list_values, plain, tuple_values};
 
 use crate::message::json_fault::{Fault, Reason, Written};
 

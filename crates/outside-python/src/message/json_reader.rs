@@ -3,9 +3,9 @@
 //! from its beginning, and gives the value or the reason.
 
 use jiter::{PythonParse, cached_py_string};
-use json_values::{Plain, new_text};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyList, PyString};
+use raw_memory::{Plain, new_text};
 
 /// Lists and dictionaries that are read inside one another; jiter takes some more.
 const DEPTH: usize = 128;

@@ -1,7 +1,8 @@
-//! JSON and Python's plain values, without a call or a count for each: texts in `str`, whole numbers, floats, booleans and
-//! `None` are written from where they lie, and texts are made from the bytes of a document. The only crate with `unsafe`: each
-//! public function takes and gives values that are safe to use, and none runs code of the program.
+//! Memory that safe Rust cannot reach: the only crate with `unsafe`. Each public function takes and gives values that are safe to
+//! use, and none runs code of the program.
 //!
+//! JSON and Python's plain values, without a call or a count for each: texts in `str`, whole numbers, floats, booleans and
+//! `None` are written from where they lie, and texts are made from the bytes of a document.
 //! Objects are read directly where the headers of CPython allow it (`direct`); under the limited API, and without Python's
 //! global lock, functions of PyO3 do the same (`counted`).
 
