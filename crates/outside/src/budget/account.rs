@@ -117,15 +117,19 @@ impl Account {
 
     /// Notes that these bytes were added to those that were held before.
     fn begin(self: &Arc<Self>, before: usize, bytes: usize) -> Count {
+        // The count exists before room is made for it: making room may take all counts from this connection.
+        let count = Count { account: Arc::clone(self), bytes };
+        self.add(before, bytes);
+        count
+    }
+
+    fn add(self: &Arc<Self>, before: usize, bytes: usize) {
         if before == 0 {
             self.since.store(self.budget.now(), Ordering::Relaxed);
             self.taken.store(0, Ordering::Relaxed);
             self.budget.note(self);
         }
-        // The count exists before room is made for it: making room may take all counts from this connection.
-        let count = Count { account: Arc::clone(self), bytes };
         self.budget.add(bytes);
-        count
     }
 
     pub(super) fn release(self: &Arc<Self>, bytes: usize) {
@@ -210,6 +214,43 @@ impl Account {
         if self.is_wanted.load(Ordering::SeqCst) && self.is_wanted.swap(false, Ordering::SeqCst) {
             self.connection.get().into_iter().for_each(Waker::wake_by_ref);
             self.room.notify_waiters();
+        }
+    }
+}
+
+/// Memory of a connection that grows and shrinks, counted until this is dropped.
+pub(crate) struct Holding {
+    account: Arc<Account>,
+    bytes: usize,
+}
+
+impl Holding {
+    pub(crate) fn new(account: Arc<Account>) -> Self {
+        Self { account, bytes: 0 }
+    }
+
+    /// Bytes that are counted.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Counts this number of bytes from now on; the client has taken those that are no longer held.
+    pub(crate) fn set(&mut self, bytes: usize) {
+        let before = std::mem::replace(&mut self.bytes, bytes);
+        if bytes >= before {
+            let held = self.account.held.fetch_add(bytes - before, Ordering::SeqCst);
+            self.account.add(held, bytes - before);
+        } else {
+            self.account.add_taken(before - bytes);
+            self.account.release(before - bytes);
+        }
+    }
+}
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        if self.bytes > 0 {
+            self.account.release(self.bytes);
         }
     }
 }

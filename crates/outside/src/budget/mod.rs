@@ -4,6 +4,8 @@
 //! carry the count with them, on all their ways. Bytes beyond the connection's bound are dropped at once. If the
 //! process passes its bound, the connection whose client takes its answers most slowly is ended. Small answers are not
 //! counted: a connection has at most a hundred of them.
+//!
+//! Messages of WebSockets are counted in steps of that size, those that wait for their handler too.
 
 mod account;
 mod memory;
@@ -15,7 +17,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-pub(crate) use account::{Account, Reserved};
+pub(crate) use account::{Account, Holding, Reserved};
 pub(crate) use memory::quarter_of_memory;
 
 /// Bytes up to which an answer is not counted.
@@ -26,6 +28,8 @@ pub(crate) struct Budget {
     /// In bytes.
     most: usize,
     used: AtomicUsize,
+    /// The most that was used since [`Budget::forget_freed`].
+    most_used: AtomicUsize,
     /// Connections that hold bytes, by the addresses of their accounts.
     holders: Mutex<HashMap<usize, Arc<Account>>>,
     /// Whether a connection had to be ended since the last query.
@@ -44,6 +48,7 @@ impl Budget {
         Arc::new(Self {
             most,
             used: AtomicUsize::new(0),
+            most_used: AtomicUsize::new(0),
             holders: Mutex::default(),
             has_ended_one: AtomicBool::new(false),
             began: Instant::now(),
@@ -55,6 +60,15 @@ impl Budget {
         self.has_ended_one.load(Ordering::Relaxed) && self.has_ended_one.swap(false, Ordering::Relaxed)
     }
 
+    /// Bytes that were in use since [`Budget::forget_freed`] and no longer are.
+    pub(crate) fn freed(&self) -> usize {
+        self.most_used.load(Ordering::Relaxed).saturating_sub(self.used.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn forget_freed(&self) {
+        self.most_used.store(self.used.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
     /// Milliseconds since the budget was made.
     fn now(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
@@ -63,7 +77,9 @@ impl Budget {
     /// Counts more bytes, and ends connections until the sum is within the bound. A connection that is the only one may
     /// hold any number of bytes.
     fn add(&self, bytes: usize) {
-        if self.used.fetch_add(bytes, Ordering::SeqCst) + bytes <= self.most {
+        let used = self.used.fetch_add(bytes, Ordering::SeqCst) + bytes;
+        self.most_used.fetch_max(used, Ordering::Relaxed);
+        if used <= self.most {
             return;
         }
         let mut ended = Vec::new();
@@ -220,6 +236,37 @@ mod tests {
         assert!(!new_client.is_gone());
         assert!(budget.has_ended_one() && !budget.has_ended_one());
         assert!(budget.used.load(Ordering::SeqCst) <= 10 * MIB);
+    }
+
+    #[test]
+    fn freed_bytes_are_the_difference_to_the_most() {
+        let budget = Budget::new(100 * MIB);
+        let (account, _client) = connect(&budget, usize::MAX);
+        let held = [account.count(answer(4 * MIB)), account.count(answer(MIB))];
+        assert_eq!(budget.freed(), 0);
+        let [large, small] = held;
+        drop(large);
+        assert_eq!(budget.freed(), 4 * MIB);
+        budget.forget_freed();
+        assert_eq!(budget.freed(), 0);
+        drop(small);
+        assert_eq!(budget.freed(), MIB);
+    }
+
+    #[test]
+    fn memory_that_changes_is_counted_until_it_is_dropped() {
+        let budget = Budget::new(10 * MIB);
+        let (account, client) = connect(&budget, usize::MAX);
+        let mut held = Holding::new(Arc::clone(&account));
+        for bytes in [MIB, 5 * MIB, 2 * MIB] {
+            held.set(bytes);
+            assert_eq!((held.bytes(), account.held(), budget.used.load(Ordering::SeqCst)), (bytes, bytes, bytes));
+        }
+        let (other, other_client) = connect(&budget, usize::MAX);
+        let _held = other.count(answer(9 * MIB));
+        assert!(client.is_gone() && !other_client.is_gone(), "the one that has held it for longest");
+        drop(held);
+        assert_eq!((account.held(), budget.used.load(Ordering::SeqCst)), (0, 9 * MIB));
     }
 
     #[test]

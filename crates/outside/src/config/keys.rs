@@ -759,16 +759,16 @@ pub static KEYS: &[Key] = &[
     },
     Key {
         name: "max_unsent_mb",
-        meaning: "memory for answers that clients have not taken, of all connections of a process together; beyond \
-                  it the client that takes most slowly is cut; `None`: a quarter of the memory of the machine or \
-                  container",
+        meaning: "memory for answers that clients have not taken, and for messages of WebSockets that wait, of all \
+                  connections of a process together; beyond it the slowest client is cut; `None`: a quarter of the \
+                  memory of the machine or container",
         default: Value::None,
         allowed: "a number of MiB from 1 to 1048576, or None: a quarter of the memory of the machine or container",
         apply: |config, value| mebibytes(value, &mut config.max_unsent),
     },
     Key {
         name: "max_unsent_per_connection_mb",
-        meaning: "the same for one connection, which may hold two answers beyond it; beyond it no handler begins for \
+        meaning: "the same for the answers of one connection, which may hold two beyond it; beyond it no handler begins for \
                   the connection, and an answer that comes back all the same is made again later, or is a 503 if the \
                   method is not safe; `None`: 4, or `max_unsent_mb` if that is less",
         default: Value::None,

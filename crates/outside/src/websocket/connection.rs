@@ -194,6 +194,7 @@ impl WebSocketConnection {
             };
         };
         state.inbox_cost -= message.cost();
+        state.count_memory();
         if state.is_paused && state.inbox_cost <= self.max_inbox() / 2 && state.inbox.len() <= MOST_WAITING / 2 {
             state.is_paused = false;
             state.calls_session = true;
@@ -326,6 +327,7 @@ impl WebSocketConnection {
 
     /// Unlocks, and puts the connection into the flush queue or wakes its session, because its state has changed.
     pub(super) fn unlock(&self, mut state: MutexGuard<'_, WebSocketState>) {
+        state.count_memory();
         if std::mem::replace(&mut state.is_queued, true) || state.is_over {
             return;
         }

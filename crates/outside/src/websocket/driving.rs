@@ -131,6 +131,7 @@ impl WebSocketConnection {
                 }
             }
         }
+        state.count_memory();
         self.relieve(&mut state);
         let look = FlushStatus::of(&mut state);
         if before == 0 {
@@ -158,6 +159,7 @@ impl WebSocketConnection {
                 state.inbox.push(message);
             }
         }
+        state.count_memory();
         let has_room = self.has_room(&state);
         state.is_paused = !has_room;
         let has_come = state.inbox.len() > before;
@@ -245,6 +247,8 @@ impl WebSocketConnection {
         state.is_over = true;
         let session = state.session.take();
         state.queue.clear();
+        state.unread = 0;
+        state.count_memory();
         self.set_exit(&mut state, abnormal());
         let topics = std::mem::take(&mut state.topics);
         self.tell_if_listening(state);

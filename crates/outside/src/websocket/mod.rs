@@ -25,6 +25,7 @@ mod flush_queue;
 mod joining;
 mod leading;
 mod listening;
+mod memory;
 mod message;
 mod octets;
 mod pressure;

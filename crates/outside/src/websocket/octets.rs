@@ -72,6 +72,14 @@ impl Octets {
             }
     }
 
+    /// Bytes of the cost that several connections share.
+    pub(super) fn shared(&self) -> usize {
+        match self {
+            Self::Own(_) => 0,
+            Self::Shared(bytes) => bytes.len(),
+        }
+    }
+
     /// The bytes as shared memory, without a copy.
     pub(super) fn into_bytes(self) -> Bytes {
         match self {

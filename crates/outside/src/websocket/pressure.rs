@@ -154,6 +154,7 @@ impl WebSocketConnection {
         let mut state = self.lock();
         self.0.pressure.fetch_and(!LEFT, Ordering::Relaxed);
         state.inbox_cost = 0;
+        state.count_memory();
         Some(std::mem::take(&mut state.inbox))
     }
 

@@ -12,6 +12,8 @@ use crate::protocol::websocket::{Opcode, encode_frame};
 pub(super) struct SendQueue {
     frames: Few<QueuedFrame>,
     cost: usize,
+    /// Bytes of `cost` that other queues have too: those of published messages.
+    shared: usize,
     /// Number of pongs among the frames.
     pongs: u8,
     /// The payload of the latest ping, while the pongs are at their bound.
@@ -43,6 +45,11 @@ impl SendQueue {
     /// Bytes of memory that all frames take.
     pub(super) fn cost(&self) -> usize {
         self.cost
+    }
+
+    /// Bytes of memory that the frames take in this queue alone.
+    pub(super) fn memory(&self) -> usize {
+        self.cost - self.shared
     }
 
     pub(super) fn push_message(&mut self, frame: Octets) {
@@ -91,7 +98,9 @@ impl SendQueue {
     /// Drops all messages.
     pub(super) fn drop_messages(&mut self) {
         self.frames.retain(|outgoing| outgoing.kind != QueuedKind::Message);
-        self.cost = self.frames.iter().map(|outgoing| outgoing.frame.cost()).sum();
+        let left = || self.frames.iter().map(|outgoing| &outgoing.frame);
+        self.cost = left().map(Octets::cost).sum();
+        self.shared = left().map(Octets::shared).sum();
     }
 
     pub(super) fn clear(&mut self) {
@@ -101,12 +110,14 @@ impl SendQueue {
     #[inline]
     fn push(&mut self, frame: Octets, kind: QueuedKind) {
         self.cost += frame.cost();
+        self.shared += frame.shared();
         self.frames.push(QueuedFrame { frame, kind });
     }
 
     #[inline]
     fn leave(&mut self, outgoing: QueuedFrame) -> Octets {
         self.cost -= outgoing.frame.cost();
+        self.shared -= outgoing.frame.shared();
         if outgoing.kind == QueuedKind::Pong {
             self.pong_has_left();
         }
@@ -138,6 +149,20 @@ mod tests {
 
     fn message(payload: &[u8]) -> Octets {
         Octets::copy_of(payload)
+    }
+
+    #[test]
+    fn published_bytes_are_not_memory_of_this_queue() {
+        let mut queue = SendQueue::default();
+        for _ in 0..3 {
+            queue.push_message(Octets::Shared(std::sync::Arc::new(vec![0; 10_000].into())));
+        }
+        queue.push_control(message(&[0; 1000]));
+        assert_eq!(queue.cost() - queue.memory(), 30_000);
+        assert!(queue.drop_oldest());
+        assert_eq!(queue.cost() - queue.memory(), 20_000);
+        queue.drop_messages();
+        assert!(queue.memory() > 1000 && queue.memory() == queue.cost());
     }
 
     #[test]

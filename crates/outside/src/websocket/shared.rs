@@ -25,6 +25,7 @@ use super::queue::SendQueue;
 use super::reader::TopicReader;
 use super::signal::Signal;
 use super::subscriptions::Subscriptions;
+use crate::budget::Holding;
 use crate::message::Request;
 use crate::metrics::{BusCells, Cells};
 use crate::protocol::websocket::{CloseHandshake, Deflater};
@@ -61,7 +62,11 @@ pub(super) struct WebSocketState {
     pub(super) inbox: Few<Message>,
     /// Bytes of memory that the inbox takes.
     pub(super) inbox_cost: usize,
+    /// Bytes that the session has read and that are no message yet.
+    pub(super) unread: usize,
     pub(super) queue: SendQueue,
+    /// The memory of this connection in that of the process; `None` without a server.
+    pub(super) holding: Option<Holding>,
     pub(super) closing: CloseHandshake,
     pub(super) deflater: Option<Box<Deflater>>,
     /// The code and reason of the end, once it has begun.

@@ -65,6 +65,8 @@ pub(super) struct WebSocketSession {
     end: Option<Box<ClientEnd>>,
     /// Whether the client has broken the protocol, so that the session does not wait for its Close frame.
     has_failed: bool,
+    /// Bytes without a whole message, as the connection was told last.
+    unread: usize,
     thread_permit: Option<ThreadPermit>,
     guard: Option<ConnectionGuard>,
     /// The guard of the connection, shared with a handler's thread: the server's end waits for both.
@@ -104,11 +106,12 @@ impl WebSocketSession {
         guard: ConnectionGuard,
         opening: Opening,
     ) -> Self {
-        let Dispatcher { service, control, .. } = dispatcher;
+        let Dispatcher { service, control, account, .. } = dispatcher;
         let Opening { connection, receiver, thread_permit, .. } = opening;
         let heard = service.clock.now();
         control.set_session();
         let socket = Arc::new(WebSocketSocket::new(stream, Arc::clone(&service.clock)));
+        connection.set_account(account);
         connection.set_frame_sink(Arc::<WebSocketSocket>::clone(&socket));
         Self {
             style: connection.websocket().handler().style(),
@@ -129,6 +132,7 @@ impl WebSocketSession {
             is_deaf: false,
             end: None,
             has_failed: false,
+            unread: 0,
             thread_permit,
             guard: Some(guard),
             _shared_guard: None,
@@ -293,6 +297,7 @@ impl WebSocketSession {
                 let taken = self.hear(left.unread_mut(), wanted);
                 left.consume(taken);
                 self.left = (!left.unread().is_empty()).then_some(left);
+                self.note_unread();
                 continue;
             }
             let size = self.service.config.recv_size;

@@ -4,6 +4,7 @@ use std::task::{Context, Poll, ready};
 use std::{io, iter};
 
 use super::{ClientEnd, WebSocketSession};
+use crate::budget::SMALL;
 use crate::connection::buffer::ReadBuffer;
 use crate::exchange::Occasion;
 use crate::protocol::websocket::{MessageKind, ReceivedFrame};
@@ -34,8 +35,18 @@ impl WebSocketSession {
             if taken < count {
                 self.left = Some(Box::new(ReadBuffer::of(&room[taken..count])));
             }
+            self.note_unread();
         }
         Poll::Ready(Ok((count, was_all)))
+    }
+
+    /// Tells the connection how many bytes wait for the rest of their message, or for room, if more than a few came or went.
+    pub(super) fn note_unread(&mut self) {
+        let unread = self.receiver.held() + self.left.as_ref().map_or(0, |left| left.unread().len());
+        if unread.abs_diff(self.unread) >= SMALL {
+            self.unread = unread;
+            self.connection.set_unread(unread);
+        }
     }
 
     /// Bytes of messages that the session may take in; it stops reading while the handler has enough to do.

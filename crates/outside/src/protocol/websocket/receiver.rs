@@ -115,7 +115,6 @@ impl Receiver {
     }
 
     /// Bytes held for an unfinished message, without the window of an inflater.
-    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn held(&self) -> usize {
         self.part.as_ref().map_or(0, |part| part.message.capacity() + part.control.capacity())
     }
