@@ -10,9 +10,11 @@
 mod direct;
 mod escapes;
 mod float;
+mod freed;
 mod output;
 mod values;
 
 pub use escapes::Plain;
+pub use freed::release_memory;
 pub use output::Output;
 pub use values::{Entries, Entry, Keys, list_values, new_text, plain, tuple_values};

@@ -53,6 +53,10 @@ impl LanguageRuntime for PythonRuntime {
         });
     }
 
+    fn release_memory(&self) {
+        raw_memory::release_memory();
+    }
+
     fn recycle(&self) {
         // Without a supervisor this process serves on.
         lock(&self.0.report).as_mut().into_iter().for_each(|report| drop(report.write_all(RECYCLED)));

@@ -18,6 +18,8 @@ pub(crate) struct Spools {
 #[derive(Debug, Default)]
 struct SpoolTable {
     bytes: u64,
+    /// The most since [`Spools::forget_freed`].
+    most: u64,
     /// Content that is still arriving, in the order in which its first piece was written.
     coming: BTreeMap<u64, Coming>,
     next: u64,
@@ -65,6 +67,17 @@ impl Spools {
         SpoolShare { spools: Arc::clone(self), number, bytes: 0, is_complete: false }
     }
 
+    /// Bytes that were in use since [`Spools::forget_freed`] and no longer are.
+    pub(crate) fn freed(&self) -> u64 {
+        let table = self.lock();
+        table.most - table.bytes
+    }
+
+    pub(crate) fn forget_freed(&self) {
+        let mut table = self.lock();
+        table.most = table.bytes;
+    }
+
     fn lock(&self) -> MutexGuard<'_, SpoolTable> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -95,6 +108,7 @@ impl SpoolShare {
         let has_room = table.bytes + bytes <= self.spools.most;
         if has_room {
             table.bytes += bytes;
+            table.most = table.most.max(table.bytes);
             if let Some(own) = table.coming.get_mut(&self.number) {
                 own.bytes += bytes;
                 own.moved = now;
@@ -165,6 +179,9 @@ mod tests {
         assert!(first.complete());
         drop((first, third));
         assert_eq!(spools.lock().bytes, 0);
+        assert_eq!(spools.freed(), 90);
+        spools.forget_freed();
+        assert_eq!(spools.freed(), 0);
     }
 
     #[test]

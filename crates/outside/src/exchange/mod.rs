@@ -17,6 +17,7 @@ mod elsewhere;
 mod executor;
 mod files;
 mod first_piece;
+mod freed_memory;
 mod handshakes;
 mod hints;
 mod intake;
@@ -44,6 +45,7 @@ pub(crate) use connection_limit::{AddressGuard, AddressKey, ConnectionLimit, Thr
 pub(crate) use control::{ConnectionControl, Order, Stop, Waiting};
 pub(crate) use dispatch::{Awaited, Dispatcher, is_patient};
 pub(crate) use executor::{Executor, Job, ReplySlot};
+pub(crate) use freed_memory::FreedMemory;
 pub(crate) use handshakes::Handshakes;
 pub(crate) use intake::{Intake, TOO_LARGE};
 pub(crate) use loop_share::{LoopShare, LoopTurn};

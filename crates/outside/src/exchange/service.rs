@@ -9,6 +9,7 @@ use super::clock::Clock;
 use super::connection_limit::ConnectionLimit;
 use super::control::ConnectionControl;
 use super::executor::Executor;
+use super::freed_memory::FreedMemory;
 use super::handshakes::Handshakes;
 use super::loop_share::LoopShare;
 use super::memory_bound::MemoryBound;
@@ -58,6 +59,7 @@ pub(crate) struct Service {
     pub(crate) spools: Arc<Spools>,
     /// Request content that comes in to memory, of all reactors.
     pub(crate) bodies: Arc<Spools>,
+    pub(crate) freed_memory: Arc<FreedMemory>,
     /// Counts the requests of all reactors, if `max_requests` bounds them.
     pub(crate) requests: Option<Arc<RequestCount>>,
     /// Looks at the memory of the process, if `max_worker_memory_mb` bounds it.

@@ -59,6 +59,10 @@ pub trait LanguageRuntime: Send + Sync {
     /// Called several times a second, inside the event loop: must not wait.
     fn tick(&self) {}
 
+    /// Called after much memory was freed: has the allocator give it back to the system, if it keeps it. Called on a thread of its
+    /// own, at most once a second; a program in Rust chooses its allocator, and is not asked.
+    fn release_memory(&self) {}
+
     /// Called when this process has had `max_requests` requests: asks a supervisor for another one, which will take its
     /// place. Called inside the event loop: must not wait.
     fn recycle(&self) {}

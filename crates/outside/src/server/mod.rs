@@ -403,13 +403,14 @@ async fn tick(service: Arc<Service>, control: Arc<Control>) {
         service.registry.tick(&service.clock);
         wake_overdue();
         trim_memory();
+        service.freed_memory.look(&service.executor, &service.clock);
         if let Some(memory) = &service.memory {
             memory.look(service.clock.now(), &service.log);
         }
         if service.budget.has_ended_one() {
             service.log.complain(
                 "max_unsent_mb",
-                "answers that clients do not take have filled their memory: the slowest connection was cut",
+                "what clients do not take, or send too slowly, has filled its memory: the slowest connection was cut",
             );
         }
         if service.executor.tick(service.config.termination_timeout) {

@@ -15,8 +15,8 @@ use crate::config::{Config, MOST_REACTORS};
 use crate::content::Spools;
 use crate::error::Error;
 use crate::exchange::{
-    Clock, ConnectionLimit, ConnectionRegistry, Executor, Handshakes, InFlight, LoopShare, MemoryBound, Order, Rank,
-    RequestCount, Service, TurnTimes,
+    Clock, ConnectionLimit, ConnectionRegistry, Executor, FreedMemory, Handshakes, InFlight, LoopShare, MemoryBound,
+    Order, Rank, RequestCount, Service, TurnTimes,
 };
 use crate::executor::PoolLimits;
 use crate::files::Store;
@@ -67,6 +67,7 @@ impl Reactors {
         // And so has the memory, for one that does not go to the spool.
         let largest = config.spool_above.min(config.max_body_size);
         let bodies = Arc::new(Spools::new(config.most_body_memory().max(largest) as u64));
+        let freed_memory = FreedMemory::new(Arc::clone(&budget), Arc::clone(&bodies));
         let counted = meter.map(|meter| {
             site.topics.count_in(published(meter));
             [websocket_messages(meter, "received"), websocket_messages(meter, "sent")]
@@ -111,6 +112,7 @@ impl Reactors {
                 handshakes: Handshakes::default(),
                 spools: Arc::clone(&spools),
                 bodies: Arc::clone(&bodies),
+                freed_memory: Arc::clone(&freed_memory),
                 requests: requests.clone(),
                 memory: memory.clone(),
                 meter: meter.map(|meter| RequestMeter::new(Arc::clone(meter))),
