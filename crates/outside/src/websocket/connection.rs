@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use super::memory::is_much;
 use super::message::{BorrowedMessage, Message, WebSocketExit, abnormal};
 use super::octets::{ENTRY_COST, Octets, SharedBytes};
 use super::pressure::is_in_callback;
@@ -140,6 +141,7 @@ impl WebSocketConnection {
             // A handler that ends the connection takes no more messages.
             state.inbox.clear();
             state.inbox_cost = 0;
+            state.count_memory();
             self.unlock(state);
         }
         Ok(())
@@ -193,8 +195,11 @@ impl WebSocketConnection {
                 None => (Some(state), Ok(None)),
             };
         };
+        let before = state.inbox_cost;
         state.inbox_cost -= message.cost();
-        state.count_memory();
+        if is_much(before) {
+            state.count_memory();
+        }
         if state.is_paused && state.inbox_cost <= self.max_inbox() / 2 && state.inbox.len() <= MOST_WAITING / 2 {
             state.is_paused = false;
             state.calls_session = true;
@@ -282,6 +287,7 @@ impl WebSocketConnection {
         if let Ok(close) = Close::new(1013, "the client reads too slowly") {
             // Waiting messages would keep the close from being read in time.
             state.queue.drop_messages();
+            state.count_memory();
             self.close_in(state, &close);
         }
     }
@@ -327,7 +333,9 @@ impl WebSocketConnection {
 
     /// Unlocks, and puts the connection into the flush queue or wakes its session, because its state has changed.
     pub(super) fn unlock(&self, mut state: MutexGuard<'_, WebSocketState>) {
-        state.count_memory();
+        if is_much(state.queue.cost()) {
+            state.count_memory();
+        }
         if std::mem::replace(&mut state.is_queued, true) || state.is_over {
             return;
         }

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
 use std::task::Context;
 
+use super::memory::is_much;
 use super::message::{Message, WebSocketExit, abnormal};
 use super::octets::Octets;
 use super::shared::{FrameSink, WebSocketConnection, WebSocketState};
@@ -131,7 +132,9 @@ impl WebSocketConnection {
                 }
             }
         }
-        state.count_memory();
+        if is_much(before) {
+            state.count_memory();
+        }
         self.relieve(&mut state);
         let look = FlushStatus::of(&mut state);
         if before == 0 {
@@ -159,7 +162,9 @@ impl WebSocketConnection {
                 state.inbox.push(message);
             }
         }
-        state.count_memory();
+        if is_much(state.inbox_cost) {
+            state.count_memory();
+        }
         let has_room = self.has_room(&state);
         state.is_paused = !has_room;
         let has_come = state.inbox.len() > before;

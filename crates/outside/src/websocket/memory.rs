@@ -8,12 +8,20 @@ use std::sync::Arc;
 use super::shared::{WebSocketConnection, WebSocketState};
 use crate::budget::{Account, Holding, SMALL};
 
+/// Whether a part of a connection's memory is counted.
+#[inline]
+pub(super) const fn is_much(bytes: usize) -> bool {
+    bytes >= SMALL
+}
+
 impl WebSocketState {
-    /// Counts the memory of messages that wait, if it has changed by more than a little.
-    #[inline]
+    /// Counts the memory of messages that wait, if it has changed by more than a little. Called when one of the parts has much,
+    /// or had.
+    #[cold]
     pub(super) fn count_memory(&mut self) {
         let Some(holding) = &mut self.holding else { return };
-        let memory = self.queue.memory() + self.inbox_cost + self.unread;
+        let much = |bytes: usize| if is_much(bytes) { bytes } else { 0 };
+        let memory = much(self.queue.memory()) + much(self.inbox_cost) + much(self.unread);
         let counted = holding.bytes();
         if memory.abs_diff(counted) >= SMALL || (memory == 0 && counted > 0) {
             holding.set(memory);

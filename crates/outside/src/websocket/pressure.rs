@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 
 use super::WhenFull;
 use super::few::Few;
+use super::memory::is_much;
 use super::message::Message;
 use super::shared::{WebSocketConnection, WebSocketState};
 
@@ -139,6 +140,9 @@ impl WebSocketConnection {
             while let Some(message) = messages.pop() {
                 state.inbox_cost += message.cost();
                 state.inbox.push(message);
+            }
+            if is_much(state.inbox_cost) {
+                state.count_memory();
             }
             self.0.pressure.fetch_or(LEFT, Ordering::Release);
             state.calls_session = true;
