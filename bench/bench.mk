@@ -5,6 +5,7 @@
 # make bench-bus    the same of one process beside a broker: Redis and Valkey, where they are installed
 # make bench-certificates  instructions per handshake and hello with `domains`, and with the same certificate by file
 # make bench-inside the cost of 100 open status pages, and the time until the page is open; INSIDE=--metrics: metrics on and off
+# make bench-reactors  one event loop and two in one process of a free-threaded Python: REACTORS="--python PYTHON", one with a wheel
 # Included by the Makefile of the root, which gives PY and `build`.
 
 .PHONY: bench bench-certificates bench-count bench-reload
@@ -29,6 +30,10 @@ bench-bus: test-tools ## time topics by way of a broker
 
 bench-certificates: build ## the cost of domains
 	@$(PY) bench/certificates.py $(CERTIFICATES)
+
+.PHONY: bench-reactors
+bench-reactors: venv ## compare event loops of a free-threaded Python
+	@$(PY) bench/reactors.py $(REACTORS)
 
 .PHONY: bench-inside
 bench-inside: build test-tools ## the cost of open status pages
