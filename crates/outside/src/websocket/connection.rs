@@ -141,7 +141,7 @@ impl WebSocketConnection {
             // A handler that ends the connection takes no more messages.
             state.inbox.clear();
             state.inbox_cost = 0;
-            state.count_memory();
+            self.count_memory(&mut state);
             self.unlock(state);
         }
         Ok(())
@@ -198,7 +198,7 @@ impl WebSocketConnection {
         let before = state.inbox_cost;
         state.inbox_cost -= message.cost();
         if is_much(before) {
-            state.count_memory();
+            self.count_memory(&mut state);
         }
         if state.is_paused && state.inbox_cost <= self.max_inbox() / 2 && state.inbox.len() <= MOST_WAITING / 2 {
             state.is_paused = false;
@@ -287,7 +287,7 @@ impl WebSocketConnection {
         if let Ok(close) = Close::new(1013, "the client reads too slowly") {
             // Waiting messages would keep the close from being read in time.
             state.queue.drop_messages();
-            state.count_memory();
+            self.count_memory(state);
             self.close_in(state, &close);
         }
     }
@@ -334,7 +334,7 @@ impl WebSocketConnection {
     /// Unlocks, and puts the connection into the flush queue or wakes its session, because its state has changed.
     pub(super) fn unlock(&self, mut state: MutexGuard<'_, WebSocketState>) {
         if is_much(state.queue.cost()) {
-            state.count_memory();
+            self.count_memory(&mut state);
         }
         if std::mem::replace(&mut state.is_queued, true) || state.is_over {
             return;

@@ -133,7 +133,7 @@ impl WebSocketConnection {
             }
         }
         if is_much(before) {
-            state.count_memory();
+            self.count_memory(&mut state);
         }
         self.relieve(&mut state);
         let look = FlushStatus::of(&mut state);
@@ -163,7 +163,7 @@ impl WebSocketConnection {
             }
         }
         if is_much(state.inbox_cost) {
-            state.count_memory();
+            self.count_memory(&mut state);
         }
         let has_room = self.has_room(&state);
         state.is_paused = !has_room;
@@ -253,7 +253,7 @@ impl WebSocketConnection {
         let session = state.session.take();
         state.queue.clear();
         state.unread = 0;
-        state.count_memory();
+        self.count_memory(&mut state);
         self.set_exit(&mut state, abnormal());
         let topics = std::mem::take(&mut state.topics);
         self.tell_if_listening(state);

@@ -142,7 +142,7 @@ impl WebSocketConnection {
                 state.inbox.push(message);
             }
             if is_much(state.inbox_cost) {
-                state.count_memory();
+                self.count_memory(&mut state);
             }
             self.0.pressure.fetch_or(LEFT, Ordering::Release);
             state.calls_session = true;
@@ -158,7 +158,7 @@ impl WebSocketConnection {
         let mut state = self.lock();
         self.0.pressure.fetch_and(!LEFT, Ordering::Relaxed);
         state.inbox_cost = 0;
-        state.count_memory();
+        self.count_memory(&mut state);
         Some(std::mem::take(&mut state.inbox))
     }
 

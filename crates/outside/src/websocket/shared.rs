@@ -25,7 +25,7 @@ use super::queue::SendQueue;
 use super::reader::TopicReader;
 use super::signal::Signal;
 use super::subscriptions::Subscriptions;
-use crate::budget::Holding;
+use crate::budget::{Account, Holding};
 use crate::message::Request;
 use crate::metrics::{BusCells, Cells};
 use crate::protocol::websocket::{CloseHandshake, Deflater};
@@ -65,8 +65,8 @@ pub(super) struct WebSocketState {
     /// Bytes that the session has read and that are no message yet.
     pub(super) unread: usize,
     pub(super) queue: SendQueue,
-    /// The memory of this connection in that of the process; `None` without a server.
-    pub(super) holding: Option<Holding>,
+    /// The memory of this connection in that of the process, once it has been more than a little.
+    pub(super) holding: Option<Box<Holding>>,
     pub(super) closing: CloseHandshake,
     pub(super) deflater: Option<Box<Deflater>>,
     /// The code and reason of the end, once it has begun.
@@ -89,6 +89,11 @@ pub(super) struct WebSocketState {
 pub(crate) trait FrameSink: Send + Sync {
     /// Sends queued frames, inside the event loop. Returns `false` if the session has to check the state.
     fn flush(&self, connection: &WebSocketConnection) -> bool;
+
+    /// An account for the memory of this connection's messages, if it is counted. Called with the connection locked.
+    fn account(&self) -> Option<Arc<Account>> {
+        None
+    }
 
     /// Reads a part of the memory that [`FrameSink::flush`] needs, so that the processor fetches it. The result depends
     /// on that memory, so that the compiler keeps the reads.

@@ -106,12 +106,11 @@ impl WebSocketSession {
         guard: ConnectionGuard,
         opening: Opening,
     ) -> Self {
-        let Dispatcher { service, control, account, .. } = dispatcher;
+        let Dispatcher { service, control, .. } = dispatcher;
         let Opening { connection, receiver, thread_permit, .. } = opening;
         let heard = service.clock.now();
         control.set_session();
-        let socket = Arc::new(WebSocketSocket::new(stream, Arc::clone(&service.clock)));
-        connection.set_account(account);
+        let socket = Arc::new(WebSocketSocket::new(stream, &service, &control));
         connection.set_frame_sink(Arc::<WebSocketSocket>::clone(&socket));
         Self {
             style: connection.websocket().handler().style(),

@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
-use crate::exchange::Clock;
+use crate::budget::{Account, Budget};
+use crate::exchange::{Clock, ConnectionControl, Service};
 use crate::transport::Stream;
 use crate::websocket::{FlushStatus, FrameSink, Frames, WebSocketConnection};
 
@@ -20,6 +21,8 @@ pub(super) struct WebSocketSocket {
     /// Whether the session is called to look at its flush status.
     is_called: AtomicBool,
     clock: Arc<Clock>,
+    budget: Arc<Budget>,
+    control: Arc<ConnectionControl>,
 }
 
 struct OpenSocket {
@@ -40,9 +43,10 @@ struct Unsent {
 }
 
 impl WebSocketSocket {
-    pub(super) fn new(stream: Stream, clock: Arc<Clock>) -> Self {
+    pub(super) fn new(stream: Stream, service: &Service, control: &Arc<ConnectionControl>) -> Self {
+        let (clock, budget, control) = (Arc::clone(&service.clock), Arc::clone(&service.budget), Arc::clone(control));
         let wire = OpenSocket { stream, unsent: None, moved: clock.now(), is_stuck: false };
-        Self { wire: Mutex::new(Some(wire)), is_called: AtomicBool::new(false), clock }
+        Self { wire: Mutex::new(Some(wire)), is_called: AtomicBool::new(false), clock, budget, control }
     }
 
     /// Whether the session was called since the last time this was asked.
@@ -107,6 +111,11 @@ impl FrameSink for WebSocketSocket {
             self.is_called.store(true, Ordering::Relaxed);
         }
         is_done
+    }
+
+    fn account(&self) -> Option<Arc<Account>> {
+        // Its queues have bounds of their own; the sum of all connections is that of the process.
+        Some(Account::new(&self.budget, usize::MAX, Arc::clone(&self.control) as _))
     }
 
     fn prefetch(&self) -> bool {
