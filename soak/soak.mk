@@ -12,7 +12,7 @@ hosting-all: build ## large frameworks as hosted applications
 	@PYTHONPATH="$(CURDIR)/python" target/hosting-all/bin/python -m pytest soak/hosting_all -v
 
 soak: build test-tools storm certificates ## long and large forms of the tests of load
-	@echo "soak     soak/ (about an hour; the first quarter of it judges times, and wants a quiet machine)"
+	@echo "soak     soak/ (more than half an hour; its first part judges times, and wants a quiet machine)"
 	@$(PY) -m pytest soak --ignore soak/hosting_all -v -rA -o timeout=900 $(SOAK)
 
 certificates: ## 100 new certificates during 10,000 handshakes

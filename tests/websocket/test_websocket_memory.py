@@ -75,14 +75,16 @@ def test_messages_that_wait_for_their_handler(serve, records):
         ends.wait()
 
     running = serve({"/ws": busy, "/other": websocket(STYLES[2], answer)}, max_unsent_mb=BUDGET)
-    with WebSocketClient(running.address, "/other") as honest, connected(running.address, CLIENTS) as clients:
+    with contextlib.ExitStack() as stack:
+        stack.callback(ends.set)
+        honest = stack.enter_context(WebSocketClient(running.address, "/other"))
+        clients = stack.enter_context(connected(running.address, CLIENTS))
         for client in clients:
             for _ in range(3):
                 client.send_if_possible(frame(BINARY, b"x" * (LARGE // 3)))
         records.wait_for("max_unsent_mb")
         wait_until(lambda: cut(clients), "a client to be cut")
         assert honest.send_message(b"hello").receive_message() == b"x"
-        ends.set()
 
 
 def test_published_messages_count_once(serve, records):
