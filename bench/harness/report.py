@@ -50,7 +50,8 @@ def conditions(plan: Plan, rounds: int) -> dict:
 def versions() -> dict[str, str]:
     crates = install.crate_versions()
     packages = {python: install.installed_versions(python) for python in (paths.PEERS_PYTHON, paths.OLD_PYTHON)}
-    own = _git("describe", "--always", "--dirty")
+    # Without --dirty, as this run's own pages change the tree; files changed elsewhere are counted in the conditions.
+    own = _git("describe", "--always")
     found = {}
     for peer in PEERS.values():
         if peer.ours:
