@@ -37,7 +37,7 @@ RUNS = {
     "certificates": Run("make certificates", "100 new certificates during 10,000 handshakes"),
     "conformance": Run("make conformance", "the Autobahn TestSuite against the echo servers in Rust and Python"),
     "testssl": Run("make testssl", "testssl.sh: no finding above LOW"),
-    "fuzz": Run("make fuzz FUZZ_SECONDS=300", "each fuzz target for five minutes"),
+    "fuzz": Run("make fuzz FUZZ_SECONDS=300 FUZZ_JOBS=2", "each fuzz target for five minutes, two at a time"),
     "hosting-all": Run("make hosting-all", "Streamlit, Gradio, Dash and MCP as hosted applications"),
     "install-check": Run(
         "make wheel install-check", "the wheels in an empty environment of each CPython, the quick start served"
