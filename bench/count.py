@@ -251,10 +251,10 @@ def main() -> int:
         sys.exit(f"bench-count: the Rust parts cannot be built: {reason}")
     counts: dict[str, dict[tuple[str, str], dict]] = {}
     work = [subject for built in states(options) for subject in subjects(built, options)]
-    echoes = {*ECHO.peers, *WORKLOADS["rust-ws_echo"].peers}
-    work += [
-        Subject("peers", PEERS[key].label, "", PEERS[key].command, ECHO if key in echoes else HELLO) for key in options.peers
-    ]
+    asked_by = {
+        key: workload for workload in (ECHO, WORKLOADS["rust-ws_echo"], HTTP2) for key in workload.peers if not PEERS[key].ours
+    }
+    work += [Subject("peers", PEERS[key].label, "", PEERS[key].command, asked_by.get(key, HELLO)) for key in options.peers]
     for subject in work:
         label = f"{subject.state}, {subject.kind}, log {subject.log or '-'}"
         name = re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")
