@@ -7,7 +7,7 @@
 //! A message is numbered when it comes; it is sent to each interested seat at most once, and never again. Interests
 //! come on the same stream as messages, so that a worker which subscribes and then publishes hears itself.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io::IoSlice;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +15,17 @@ use std::time::Duration;
 use super::connections::ConnectionCounts;
 use super::frame::{Frame, FrameError, FrameKind, FrameReader};
 use super::history::{KeepRules, KeptMessages, Ring};
-use super::queue::{MAX_QUEUE, Position, SeatQueue};
+use super::queue::{ENTRY, MAX_QUEUE, Position, SeatQueue};
 use crate::shared::{Outcome, SharedMemory, SharedRefusal, decode_operation, encode_outcome};
 
 /// Bytes of kept messages that one answer brings at most; older ones are a gap.
 const MAX_REPLAY: usize = MAX_QUEUE / 2;
-/// Bytes that may wait for a seat which asks for shared state; with more, the answer is that it has to come again.
+/// Bytes that may wait for a seat which asks for shared state or kept messages. With more, the answer is that it has to come again;
+/// kept messages wait until the seat has taken some.
 const MAX_ANSWERS: usize = MAX_QUEUE / 2;
+/// Questions for kept messages that wait for one seat: one for each event stream that a client has opened. Further ones are told of a
+/// gap at once.
+const MAX_POSTPONED: usize = 1 << 14;
 
 /// The number of a seat. It is used again when its worker is gone.
 pub type SeatNumber = usize;
@@ -45,10 +49,21 @@ pub struct HubCore {
 struct SeatState {
     reader: FrameReader,
     queue: SeatQueue,
+    /// Questions for kept messages whose answers have no room in the queue yet.
+    postponed: VecDeque<ReplayQuestion>,
     /// The topics in which the seat has an interest.
     topics: HashMap<Arc<str>, ()>,
     /// Whether the seat is in `changed`.
     is_changed: bool,
+}
+
+/// A question for the kept messages of a topic after a position.
+#[derive(Debug)]
+struct ReplayQuestion {
+    id: u64,
+    topic: Box<str>,
+    epoch: u64,
+    number: u64,
 }
 
 /// A topic with subscribers or with kept messages. One without either is forgotten; its next life has another epoch.
@@ -155,7 +170,8 @@ impl HubCore {
     pub fn advance(&mut self, seat: SeatNumber, count: usize) -> bool {
         let Some(state) = self.seats.get_mut(seat).and_then(Option::as_mut) else { return false };
         state.queue.advance(count);
-        !state.queue.is_empty()
+        self.replay_postponed(seat);
+        self.seats.get(seat).and_then(Option::as_ref).is_some_and(|state| !state.queue.is_empty())
     }
 
     /// The seats that have got something to send since the last call.
@@ -195,7 +211,7 @@ impl HubCore {
             FrameKind::Publish => self.publish(seat, frame),
             FrameKind::Interest => self.set_interest(seat, frame),
             FrameKind::Lost => self.skip(frame.topic, frame.number),
-            FrameKind::After => self.replay(seat, frame),
+            FrameKind::After => self.replay_or_postpone(seat, frame),
             FrameKind::Count => self.count(seat, frame),
             FrameKind::Keep => {
                 if let Ok(text) = std::str::from_utf8(frame.payload) {
@@ -314,6 +330,32 @@ impl HubCore {
         self.forget_idle(name);
     }
 
+    /// Answers a question for kept messages, or keeps it until the seat has taken what waits for it: a client asks with a few bytes for
+    /// megabytes, as often as it likes.
+    fn replay_or_postpone(&mut self, seat: SeatNumber, frame: &Frame<'_>) {
+        let Some(state) = self.seats.get_mut(seat).and_then(Option::as_mut) else { return };
+        if state.postponed.is_empty() && state.queue.bytes() <= MAX_ANSWERS {
+            self.replay(seat, frame);
+        } else if state.postponed.len() < MAX_POSTPONED {
+            let (id, epoch, number) = (frame.id, frame.epoch, frame.number);
+            state.postponed.push_back(ReplayQuestion { id, topic: frame.topic.into(), epoch, number });
+        } else {
+            let place = self.topics.get(frame.topic).map_or((0, 0), |topic| (topic.epoch, topic.number));
+            let (epoch, number) = place;
+            self.answer(seat, &Frame { kind: FrameKind::Replayed, has_gap: true, epoch, number, ..*frame });
+        }
+    }
+
+    /// Answers those for which there is room now.
+    fn replay_postponed(&mut self, seat: SeatNumber) {
+        while let Some(state) = self.seats.get_mut(seat).and_then(Option::as_mut)
+            && state.queue.bytes() <= MAX_ANSWERS
+            && let Some(ReplayQuestion { id, topic, epoch, number }) = state.postponed.pop_front()
+        {
+            self.replay(seat, &Frame { id, epoch, number, ..Frame::new(FrameKind::After, &topic) });
+        }
+    }
+
     /// Sends the kept messages after a position, and says whether something is missing before them.
     fn replay(&mut self, seat: SeatNumber, frame: &Frame<'_>) {
         let mut end = Frame { kind: FrameKind::Replayed, has_gap: true, ..*frame };
@@ -325,7 +367,7 @@ impl HubCore {
             let after = if is_known { frame.number } else { 0 };
             let mut left = MAX_REPLAY;
             let kept = topic.ring.after(after).rev();
-            let newest: Vec<_> = kept.take_while(|(_, message)| take(&mut left, message.len())).collect();
+            let newest: Vec<_> = kept.take_while(|(_, message)| take(&mut left, message.len() + ENTRY)).collect();
             let first = newest.last().map_or(topic.number.saturating_add(1), |(number, _)| *number);
             end.has_gap = !is_beginning && (!is_known || first > after.saturating_add(1));
             (end.epoch, end.number) = (topic.epoch, topic.number);

@@ -2,7 +2,7 @@
 //!
 //! A seat whose worker does not read keeps at most [`MAX_QUEUE`] bytes. Then the oldest messages go; before the next
 //! frame the seat is told once for each topic that something is missing. Answers to questions are never dropped: a
-//! worker has few questions open.
+//! worker has few questions open, and those that would bring much wait outside of the queue (`core.rs`).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::IoSlice;
@@ -15,7 +15,7 @@ use super::frame::{Frame, FrameKind};
 /// Bytes that wait for one seat at most, the memory of each entry included.
 pub const MAX_QUEUE: usize = 8 << 20;
 /// Bytes of memory that an entry takes beside its frame.
-const ENTRY: usize = 64;
+pub(super) const ENTRY: usize = 64;
 /// Topics of which a seat is told one by one that something is missing; with more, it is told of all topics at once.
 const MAX_GAPS: usize = 1024;
 /// Frames that are written with one call.

@@ -52,6 +52,42 @@ fn answers_are_not_dropped() {
     assert_eq!(told.iter().filter(|told| told.kind == FrameKind::Message).count(), 1);
 }
 
+/// Event streams ask with the last id that a client sends: a few bytes of a request bring megabytes of kept messages.
+#[test]
+fn questions_for_kept_messages_have_a_bound_and_all_are_answered() {
+    let mut core = HubCore::new(1);
+    let mut seat = TestSeat::new(&mut core);
+    let mut rules = KeepRules::default();
+    rules.add("*", Keep { messages: usize::MAX, bytes: usize::MAX });
+    seat.send(&mut core, Frame { payload: rules.to_text().as_bytes(), ..Frame::new(FrameKind::Keep, "") });
+    for (topic, text, count) in [("large", "x".repeat(100_000), 30), ("small", "y".to_owned(), 40_000)] {
+        for _ in 0..count {
+            seat.publish(&mut core, topic, &text);
+        }
+        for id in 1..=100 {
+            seat.send(&mut core, Frame { id, ..Frame::new(FrameKind::After, topic) });
+            assert!(core.queued(seat.number) <= MAX_QUEUE + 4096, "{topic} {id}");
+        }
+        let told = seat.take_all(&mut core);
+        let ends: Vec<_> = told.iter().filter(|told| told.kind == FrameKind::Replayed).collect();
+        assert_eq!(ends.iter().map(|end| end.id).collect::<Vec<_>>(), (1..=100).collect::<Vec<_>>(), "{topic}");
+        let of_last: Vec<_> = told.iter().filter(|told| told.kind == FrameKind::Replay && told.id == 100).collect();
+        assert_eq!(of_last.last().unwrap().number, count, "{topic}: the newest are there");
+        assert_eq!(core.queued(seat.number), 0);
+    }
+    // So many questions that they are a burden themselves: the last ones hear of a gap, and nothing is lost in silence.
+    for id in 1..=20_000 {
+        seat.send(&mut core, Frame { id, ..Frame::new(FrameKind::After, "large") });
+    }
+    assert!(core.queued(seat.number) <= MAX_QUEUE + (1 << 20));
+    let mut core_told = Vec::new();
+    while core.queued(seat.number) > 0 && core_told.len() < 200 {
+        core_told.extend(seat.take(&mut core, 1 << 20));
+    }
+    let ends: Vec<_> = core_told.iter().filter(|told| told.kind == FrameKind::Replayed && told.id > 16_500).collect();
+    assert!(!ends.is_empty() && ends.iter().all(|end| end.has_gap && end.number == 30));
+}
+
 #[test]
 fn messages_that_a_worker_has_dropped_are_a_gap_for_all() {
     let mut core = HubCore::new(1);
