@@ -115,9 +115,12 @@ def event_stream(
         raise TypeError("event_stream() takes after=… only with a topic")
     if events is None:
         raise TypeError("event_stream() takes a generator of events, or topic=…")
-    kind = _AsyncEvents if hasattr(events, "__aiter__") else _Events
+    if topic is not None:
+        kind: type[_Stream] = _TopicEvents
+    else:
+        kind = _AsyncEvents if hasattr(events, "__aiter__") else _Events
     fields = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    content = cast("Iterable[bytes]", kind(cast(Any, events), retry, keep_alive))
+    content = cast("Iterable[bytes]", cast(Any, kind)(events, retry, keep_alive))
     return Response(200, {**fields, **(headers or {})}, content)
 
 
@@ -152,6 +155,10 @@ class _Events(_Stream):
         return self._take_first() or _wire(next(self._events))
 
 
+# Bytes of events that one piece of a stream brings, if more wait.
+_TOGETHER = 1 << 16
+
+
 class _AsyncEvents(_Stream):
     def __init__(self, events: AsyncIterable[_Told], retry: int | None, keep_alive: float | None) -> None:
         super().__init__(retry, keep_alive)
@@ -167,3 +174,14 @@ class _AsyncEvents(_Stream):
         close = getattr(self._events, "aclose", None)
         if close is not None:
             await close()
+
+
+class _TopicEvents(_AsyncEvents):
+    """Those of a topic: what waits already leaves in one piece, since each piece is a way to the event loop and back."""
+
+    async def __anext__(self) -> bytes:
+        if first := self._take_first():
+            return first
+        told = _wire(await anext(self._events))
+        waiting = cast(Any, self._events).take_waiting(_TOGETHER - len(told))
+        return b"".join([told, *map(_wire, waiting)]) if waiting else told

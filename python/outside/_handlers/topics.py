@@ -58,6 +58,17 @@ class TopicStream:
             self.wakes.clear()
             if not self.waiting:
                 await self.wakes.wait()
+        return self._take()
+
+    def take_waiting(self, most: int) -> list[tuple[str | None, str]]:
+        """What waits already, until it is so many characters."""
+        taken: list[tuple[str | None, str]] = []
+        while most > 0 and self.waiting:
+            taken.append(self._take())
+            most -= len(taken[-1][1])
+        return taken
+
+    def _take(self) -> tuple[str | None, str]:
         told = self.waiting.popleft()
         self.taken += sys.getsizeof(told[1])
         return told
@@ -216,7 +227,12 @@ class _Events:
         return self
 
     async def __anext__(self) -> Event:
-        id, text = await anext(self._stream)
+        return self._event(*await anext(self._stream))
+
+    def take_waiting(self, most: int) -> list[Event]:
+        return [self._event(*told) for told in self._stream.take_waiting(most)]
+
+    def _event(self, id: str | None, text: str) -> Event:
         return Event(text, "gap") if id is None else Event(text, id=id if self._has_ids else None)
 
     async def aclose(self) -> None:
