@@ -6,9 +6,12 @@ import os
 
 import pytest
 
+from support.gauge import MIB, resident_memory
+from support.harness import wait_until
 from support.topic_endurance import follow_over_reloads
 from support.topics import EventReader
 from support.websocket_styles import CALLBACKS
+from support.wire import Wire, request_bytes
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux")
 
@@ -69,6 +72,43 @@ def test_an_event_stream_goes_on_where_it_was(start, processes):
         events = [late.next() for _ in range(3 if last_id == ids[0] else 4)]
         assert [event["data"] for event in events] == ([] if last_id == ids[0] else ["kept"]) + ["1", "2", "3"]
         assert events[0].get("event") == (None if last_id == ids[0] else "gap")
+
+
+def test_what_streams_have_missed_has_one_bound_for_all_of_them(start):
+    """A client asks for megabytes with a few bytes, as often as it likes, and reads nothing."""
+    server = start(processes=1, history={"kept": "4m"})
+    pid = int(server.fetch("/worker"))
+    assert server.fetch("/publish?topic=kept&from=old&count=30&size=100000") == "done"
+    ask = request_bytes("/events?topic=kept", headers={"Last-Event-ID": "ffff-1"})
+    before, idle = resident_memory(pid), []
+    for _ in range(120):
+        idle.append(Wire(server.address, window=4096).send(ask))
+        while b"event: gap" not in idle[-1].received:
+            assert idle[-1].receive_some()
+    # The streams that come later are told of a gap, and of what is published from now on.
+    with Wire(server.address) as late:
+        late.send(ask)
+        while b"event: gap" not in late.received:
+            assert late.receive_some()
+        assert server.fetch("/publish?topic=kept&from=new&count=1") == "done"
+        while b"data: new 0" not in late.received:
+            assert late.receive_some()
+        assert b"data: old" not in late.received
+    # 64 MiB, a piece for each stream, and what is on its way. Without the bound there would be 360 MB.
+    assert resident_memory(pid) - before < 160 * MIB
+    for client in idle:
+        client.close()
+
+    def is_told() -> bool:
+        with Wire(server.address) as again:
+            again.send(ask)
+            while again.received.count(b"data: ") < 2 and b"data: old" not in again.received:
+                again.receive_some()
+                if again.received.endswith(b"data: kept\n\n\r\n"):
+                    break
+            return b"data: old" in again.received
+
+    wait_until(is_told, "there is room again")
 
 
 def test_reloads_lose_nothing_for_clients_that_come_back(start):

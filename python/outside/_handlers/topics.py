@@ -28,6 +28,34 @@ MOST_BYTES = 1 << 20
 # Bytes that may wait for a stream within so many seconds of the first that waits: many messages at once do not make a slow reader.
 MOST_AT_ONCE = 16 << 20
 AT_ONCE = 0.25
+# Bytes of missed messages that wait for all streams of a process: each stream has a copy, however few bytes its client has sent. A
+# stream for which there is no room hears of a gap.
+MOST_MISSED = 64 << 20
+
+
+class _MissedBytes:
+    """How many there are in this process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.bytes = 0
+
+    def lend(self, stream: TopicStream, size: int) -> bool:
+        with self._lock:
+            if self.bytes + size > MOST_MISSED:
+                return False
+            self.bytes += size
+            stream.missed_bytes += size
+            return True
+
+    def give_back(self, stream: TopicStream, size: int) -> None:
+        with self._lock:
+            size = min(size, stream.missed_bytes)
+            self.bytes -= size
+            stream.missed_bytes -= size
+
+
+_missed_bytes = _MissedBytes()
 
 
 class TopicStream:
@@ -39,6 +67,8 @@ class TopicStream:
         # Bytes that were ever queued and taken: each number is written by one thread alone.
         self.queued = 0
         self.taken = 0
+        # Of those that wait, the bytes of messages that it had missed, which are the first.
+        self.missed_bytes = 0
         # The time since which messages have waited without a pause.
         self.behind_since = 0.0
         self.is_late = False
@@ -70,11 +100,21 @@ class TopicStream:
 
     def _take(self) -> tuple[str | None, str]:
         told = self.waiting.popleft()
-        self.taken += sys.getsizeof(told[1])
+        size = sys.getsizeof(told[1])
+        self.taken += size
+        if self.missed_bytes:
+            _missed_bytes.give_back(self, size)
         return told
 
     async def aclose(self) -> None:
         self.close()
+        self.waiting.clear()
+        _missed_bytes.give_back(self, self.missed_bytes)
+
+    def __del__(self) -> None:
+        # One that no client has begun to read.
+        if self.missed_bytes:
+            _missed_bytes.give_back(self, self.missed_bytes)
 
     def close(self) -> None:
         owners, self.owners = self.owners, []
@@ -150,22 +190,26 @@ class _Streams:
                 if kind == "message" and ticket:
                     self._missed.setdefault(ticket, []).append((id, _text(message)))
                     continue
+                streams = self._receivers(kind, topic, ticket)
                 if kind == "joined":
-                    told = [(None, topic)] if message else []
-                    told += self._missed.pop(ticket, [])
+                    missed = self._missed.pop(ticket, [])
+                    size = sum(sys.getsizeof(text) for _, text in missed)
+                    has_room = all(_missed_bytes.lend(stream, size) for stream in streams)
+                    told = [(None, topic)] if message or not has_room else []
+                    told += missed if has_room else []
                 else:
                     told = [(id, _text(message)) if kind == "message" else (None, topic)]
-                for stream in self._receivers(kind, topic, ticket):
+                for stream in streams:
                     if not all(stream.take(*each) for each in told):
                         late.append(stream)
                     if stream.loop is not None:
                         woken.setdefault(stream.loop, []).append(stream)
             for stream in late:
                 stream.close()
-            for loop, streams in woken.items():
+            for loop, of_loop in woken.items():
                 # Once for all streams of a loop.
                 try:
-                    loop.call_soon_threadsafe(_wake, streams)
+                    loop.call_soon_threadsafe(_wake, of_loop)
                 except RuntimeError:
                     pass  # the loop has ended, and its streams with it
 
@@ -236,7 +280,7 @@ class _Events:
         return Event(text, "gap") if id is None else Event(text, id=id if self._has_ids else None)
 
     async def aclose(self) -> None:
-        self._stream.close()
+        await self._stream.aclose()
 
 
 class TopicMessage(bytes):
