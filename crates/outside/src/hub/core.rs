@@ -7,7 +7,7 @@
 //! A message is numbered when it comes; it is sent to each interested seat at most once, and never again. Interests
 //! come on the same stream as messages, so that a worker which subscribes and then publishes hears itself.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::io::IoSlice;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use std::time::Duration;
 use super::connections::ConnectionCounts;
 use super::frame::{Frame, FrameError, FrameKind, FrameReader};
 use super::history::{KeepRules, KeptMessages, Ring};
+use super::postponed::PostponedQuestions;
 use super::queue::{ENTRY, MAX_QUEUE, Position, SeatQueue};
 use crate::shared::{Outcome, SharedMemory, SharedRefusal, decode_operation, encode_outcome};
 
@@ -23,9 +24,6 @@ const MAX_REPLAY: usize = MAX_QUEUE / 2;
 /// Bytes that may wait for a seat which asks for shared state or kept messages. With more, the answer is that it has to come again;
 /// kept messages wait until the seat has taken some.
 const MAX_ANSWERS: usize = MAX_QUEUE / 2;
-/// Questions for kept messages that wait for one seat: one for each event stream that a client has opened. Further ones are told of a
-/// gap at once.
-const MAX_POSTPONED: usize = 1 << 14;
 
 /// The number of a seat. It is used again when its worker is gone.
 pub type SeatNumber = usize;
@@ -50,20 +48,11 @@ struct SeatState {
     reader: FrameReader,
     queue: SeatQueue,
     /// Questions for kept messages whose answers have no room in the queue yet.
-    postponed: VecDeque<ReplayQuestion>,
+    postponed: PostponedQuestions,
     /// The topics in which the seat has an interest.
     topics: HashMap<Arc<str>, ()>,
     /// Whether the seat is in `changed`.
     is_changed: bool,
-}
-
-/// A question for the kept messages of a topic after a position.
-#[derive(Debug)]
-struct ReplayQuestion {
-    id: u64,
-    topic: Box<str>,
-    epoch: u64,
-    number: u64,
 }
 
 /// A topic with subscribers or with kept messages. One without either is forgotten; its next life has another epoch.
@@ -336,12 +325,9 @@ impl HubCore {
         let Some(state) = self.seats.get_mut(seat).and_then(Option::as_mut) else { return };
         if state.postponed.is_empty() && state.queue.bytes() <= MAX_ANSWERS {
             self.replay(seat, frame);
-        } else if state.postponed.len() < MAX_POSTPONED {
-            let (id, epoch, number) = (frame.id, frame.epoch, frame.number);
-            state.postponed.push_back(ReplayQuestion { id, topic: frame.topic.into(), epoch, number });
-        } else {
-            let place = self.topics.get(frame.topic).map_or((0, 0), |topic| (topic.epoch, topic.number));
-            let (epoch, number) = place;
+        } else if !state.postponed.push(frame) {
+            let topic = self.topics.get(frame.topic);
+            let (epoch, number) = topic.map_or((0, 0), |topic| (topic.epoch, topic.number));
             self.answer(seat, &Frame { kind: FrameKind::Replayed, has_gap: true, epoch, number, ..*frame });
         }
     }
@@ -350,9 +336,9 @@ impl HubCore {
     fn replay_postponed(&mut self, seat: SeatNumber) {
         while let Some(state) = self.seats.get_mut(seat).and_then(Option::as_mut)
             && state.queue.bytes() <= MAX_ANSWERS
-            && let Some(ReplayQuestion { id, topic, epoch, number }) = state.postponed.pop_front()
+            && let Some(question) = state.postponed.pop()
         {
-            self.replay(seat, &Frame { id, epoch, number, ..Frame::new(FrameKind::After, &topic) });
+            self.replay(seat, &question.frame());
         }
     }
 

@@ -14,6 +14,7 @@ mod history;
 mod local;
 #[cfg(target_os = "linux")]
 mod poller;
+mod postponed;
 mod queue;
 mod seat;
 mod sending;
