@@ -52,14 +52,20 @@ fn answers_are_not_dropped() {
     assert_eq!(told.iter().filter(|told| told.kind == FrameKind::Message).count(), 1);
 }
 
+/// A seat of a program whose histories have no bound of their own.
+fn seat_that_keeps_all(core: &mut HubCore) -> TestSeat {
+    let seat = TestSeat::new(core);
+    let mut rules = KeepRules::default();
+    rules.add("*", Keep { messages: usize::MAX, bytes: usize::MAX });
+    seat.send(core, Frame { payload: rules.to_text().as_bytes(), ..Frame::new(FrameKind::Keep, "") });
+    seat
+}
+
 /// Event streams ask with the last id that a client sends: a few bytes of a request bring megabytes of kept messages.
 #[test]
 fn questions_for_kept_messages_have_a_bound_and_all_are_answered() {
     let mut core = HubCore::new(1);
-    let mut seat = TestSeat::new(&mut core);
-    let mut rules = KeepRules::default();
-    rules.add("*", Keep { messages: usize::MAX, bytes: usize::MAX });
-    seat.send(&mut core, Frame { payload: rules.to_text().as_bytes(), ..Frame::new(FrameKind::Keep, "") });
+    let mut seat = seat_that_keeps_all(&mut core);
     for (topic, text, count) in [("large", "x".repeat(100_000), 30), ("small", "y".to_owned(), 40_000)] {
         for _ in 0..count {
             seat.publish(&mut core, topic, &text);
@@ -75,16 +81,16 @@ fn questions_for_kept_messages_have_a_bound_and_all_are_answered() {
         assert_eq!(of_last.last().unwrap().number, count, "{topic}: the newest are there");
         assert_eq!(core.queued(seat.number), 0);
     }
-    // So many questions that they are a burden themselves: the last ones hear of a gap, and nothing is lost in silence.
+    // Questions take memory too: beyond a number of them, each is answered by a gap.
     for id in 1..=20_000 {
         seat.send(&mut core, Frame { id, ..Frame::new(FrameKind::After, "large") });
     }
     assert!(core.queued(seat.number) <= MAX_QUEUE + (1 << 20));
-    let mut core_told = Vec::new();
-    while core.queued(seat.number) > 0 && core_told.len() < 200 {
-        core_told.extend(seat.take(&mut core, 1 << 20));
+    let mut told = Vec::new();
+    while core.queued(seat.number) > 0 && told.len() < 200 {
+        told.extend(seat.take(&mut core, 1 << 20));
     }
-    let ends: Vec<_> = core_told.iter().filter(|told| told.kind == FrameKind::Replayed && told.id > 16_500).collect();
+    let ends: Vec<_> = told.iter().filter(|told| told.kind == FrameKind::Replayed && told.id > 16_500).collect();
     assert!(!ends.is_empty() && ends.iter().all(|end| end.has_gap && end.number == 30));
 }
 
@@ -104,10 +110,7 @@ fn messages_that_a_worker_has_dropped_are_a_gap_for_all() {
 #[test]
 fn all_histories_have_one_bound_and_the_oldest_topics_go_first() {
     let mut core = HubCore::new(1);
-    let mut seat = TestSeat::new(&mut core);
-    let mut rules = KeepRules::default();
-    rules.add("*", Keep { messages: usize::MAX, bytes: usize::MAX });
-    seat.send(&mut core, Frame { payload: rules.to_text().as_bytes(), ..Frame::new(FrameKind::Keep, "") });
+    let mut seat = seat_that_keeps_all(&mut core);
     let text = "x".repeat(1 << 20);
     for round in 0..2 {
         for topic in 0..100 {

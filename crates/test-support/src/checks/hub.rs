@@ -20,7 +20,7 @@ pub fn frames(input: &[u8]) {
                 core.queued(seat) <= MAX_QUEUE + (1 << 20),
                 "messages are dropped, kept ones wait, answers are few"
             );
-            // A worker that asks a second time has read the answers to what it has asked before, but for some.
+            // A worker reads between its questions.
             if core.queued(seat) > MAX_QUEUE / 2 {
                 take_all(&mut core, seat);
             }
