@@ -26,6 +26,25 @@ def test_the_form_of_an_event():
     assert wire_of("x", retry=2000) == b"retry: 2000\n\ndata: x\n\n"
 
 
+def test_events_that_wait_for_a_stream_of_a_topic_leave_in_one_piece():
+    content = event_stream(topic="room").content
+    stream = content._events._stream  # type: ignore[union-attr]
+    for number in range(3):
+        assert stream.take("1-1", f"{number}")
+    assert stream.take(None, "room")
+    for _ in range(200):
+        assert stream.take("1-1", "x" * 1000)
+
+    async def read() -> list[bytes]:
+        return [await anext(content) for _ in range(4)]  # type: ignore[arg-type]
+
+    first, *others = asyncio.run(read())
+    assert first.startswith(b"data: 0\n\ndata: 1\n\ndata: 2\n\nevent: gap\ndata: room\n\ndata: xxx")
+    # Pieces have a bound, and all events come, in their order.
+    assert all(64_000 < len(piece) < 70_000 for piece in (first, *others[:2]))
+    assert b"".join([first, *others]).count(b"data: x") == 200
+
+
 @pytest.mark.parametrize("bad", [Event("x", event="a\nb"), Event("x", id="a\r"), Event("x", id="\0")])
 def test_values_that_are_no_event(bad):
     with pytest.raises(ValueError, match="one line"):

@@ -115,12 +115,10 @@ def event_stream(
         raise TypeError("event_stream() takes after=… only with a topic")
     if events is None:
         raise TypeError("event_stream() takes a generator of events, or topic=…")
-    if topic is not None:
-        kind: type[_Stream] = _TopicEvents
-    else:
-        kind = _AsyncEvents if hasattr(events, "__aiter__") else _Events
+    is_async = hasattr(events, "__aiter__")
+    kind: Any = _TopicEvents if topic is not None else _AsyncEvents if is_async else _Events
     fields = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    content = cast("Iterable[bytes]", cast(Any, kind)(events, retry, keep_alive))
+    content = cast("Iterable[bytes]", kind(events, retry, keep_alive))
     return Response(200, {**fields, **(headers or {})}, content)
 
 
@@ -177,7 +175,7 @@ class _AsyncEvents(_Stream):
 
 
 class _TopicEvents(_AsyncEvents):
-    """Those of a topic: what waits already leaves in one piece, since each piece is a way to the event loop and back."""
+    """Events of a topic. All that wait leave in one piece, since each piece goes from asyncio's thread to the event loop and back."""
 
     async def __anext__(self) -> bytes:
         if first := self._take_first():

@@ -28,31 +28,31 @@ MOST_BYTES = 1 << 20
 # Bytes that may wait for a stream within so many seconds of the first that waits: many messages at once do not make a slow reader.
 MOST_AT_ONCE = 16 << 20
 AT_ONCE = 0.25
-# Bytes of missed messages that wait for all streams of a process: each stream has a copy, however few bytes its client has sent. A
-# stream for which there is no room hears of a gap.
+# Bytes of missed messages that wait for all streams of a process: each stream has copies of its own, however few bytes its client has
+# sent. A stream for which there is no room is told of a gap.
 MOST_MISSED = 64 << 20
 
 
 class _MissedBytes:
-    """How many there are in this process."""
+    """How many bytes of missed messages wait in this process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self.bytes = 0
+        self._bytes = 0
+        # Sizes that are free again. No lock guards them: a stream may end while the garbage collector interrupts `lend`.
+        self.returned: deque[int] = deque()
 
     def lend(self, stream: TopicStream, size: int) -> bool:
+        """Counts what the stream is about to get; `False` if that is too much."""
         with self._lock:
-            if self.bytes + size > MOST_MISSED:
+            while self.returned:
+                self._bytes -= self.returned.popleft()
+            if self._bytes + size > MOST_MISSED:
                 return False
-            self.bytes += size
-            stream.missed_bytes += size
+            self._bytes += size
+            stream.missed_until = stream.queued + size
+            stream.lent.append(size)
             return True
-
-    def give_back(self, stream: TopicStream, size: int) -> None:
-        with self._lock:
-            size = min(size, stream.missed_bytes)
-            self.bytes -= size
-            stream.missed_bytes -= size
 
 
 _missed_bytes = _MissedBytes()
@@ -67,8 +67,9 @@ class TopicStream:
         # Bytes that were ever queued and taken: each number is written by one thread alone.
         self.queued = 0
         self.taken = 0
-        # Of those that wait, the bytes of messages that it had missed, which are the first.
-        self.missed_bytes = 0
+        # Bytes of missed messages that are counted for it, and the number of taken bytes with which it has taken them all.
+        self.lent: deque[int] = deque()
+        self.missed_until = 0
         # The time since which messages have waited without a pause.
         self.behind_since = 0.0
         self.is_late = False
@@ -91,7 +92,7 @@ class TopicStream:
         return self._take()
 
     def take_waiting(self, most: int) -> list[tuple[str | None, str]]:
-        """What waits already, until it is so many characters."""
+        """Takes messages that wait already, until they have `most` characters."""
         taken: list[tuple[str | None, str]] = []
         while most > 0 and self.waiting:
             taken.append(self._take())
@@ -100,21 +101,23 @@ class TopicStream:
 
     def _take(self) -> tuple[str | None, str]:
         told = self.waiting.popleft()
-        size = sys.getsizeof(told[1])
-        self.taken += size
-        if self.missed_bytes:
-            _missed_bytes.give_back(self, size)
+        self.taken += sys.getsizeof(told[1])
+        if self.lent and self.taken >= self.missed_until:
+            self._give_back()
         return told
+
+    def _give_back(self) -> None:
+        while self.lent:
+            _missed_bytes.returned.append(self.lent.popleft())
 
     async def aclose(self) -> None:
         self.close()
         self.waiting.clear()
-        _missed_bytes.give_back(self, self.missed_bytes)
+        self._give_back()
 
     def __del__(self) -> None:
-        # One that no client has begun to read.
-        if self.missed_bytes:
-            _missed_bytes.give_back(self, self.missed_bytes)
+        # A stream may end before a client reads of it.
+        self._give_back()
 
     def close(self) -> None:
         owners, self.owners = self.owners, []
@@ -192,11 +195,11 @@ class _Streams:
                     continue
                 streams = self._receivers(kind, topic, ticket)
                 if kind == "joined":
-                    missed = self._missed.pop(ticket, [])
-                    size = sum(sys.getsizeof(text) for _, text in missed)
-                    has_room = all(_missed_bytes.lend(stream, size) for stream in streams)
-                    told = [(None, topic)] if message or not has_room else []
-                    told += missed if has_room else []
+                    told = [(None, topic)] if message else []
+                    told += self._missed.pop(ticket, [])
+                    size = sum(sys.getsizeof(text) for _, text in told)
+                    if not all(_missed_bytes.lend(stream, size) for stream in streams):
+                        told = [(None, topic)]
                 else:
                     told = [(id, _text(message)) if kind == "message" else (None, topic)]
                 for stream in streams:
