@@ -1,4 +1,6 @@
 """The CPU time that applications of other frameworks take by themselves, without a server: `bench/.venv/bin/python bench/alone.py`.
+With `--count` it is the instructions of one call, by callgrind, to be set beside those of `make bench-count`: the difference of N and 3N
+calls, divided by 2N.
 
 Each is called as a server would call it, on uvloop, as an eager task, with one dictionary for the request and nothing done with the
 answer. A server's time is on top of that, so no server can be faster than this: where the application takes four fifths of a request,
@@ -7,8 +9,12 @@ the best server is 1.25 times a server that adds a fifth.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import os
+import re
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -27,7 +33,7 @@ import starlette_app
 import uvloop
 from harness.workloads import json_body
 
-ROUNDS, CALLS = 7, 1000
+ROUNDS, CALLS, COUNTED = 7, 1000, 500
 HOST = (b"host", b"127.0.0.1:8000")
 
 
@@ -61,34 +67,67 @@ def call_wsgi(app: Any, path: str) -> None:
         answer.close()
 
 
-async def main() -> None:
+async def main(chosen: str | None, calls: int, rounds: int) -> None:
+    """Calls each case, or one alone, so many times in each round."""
     loop = asyncio.get_running_loop()
 
     async def time_asgi(app: Any, method: str, path: str, body: bytes = b"") -> float:
         begin = time.process_time()
-        for _ in range(CALLS):
+        for _ in range(calls):
             await asyncio.Task(call_asgi(app, method, path, body), loop=loop, eager_start=True)
         return time.process_time() - begin
 
     async def time_wsgi(app: Any, path: str) -> float:
         begin = time.process_time()
-        for _ in range(CALLS):
+        for _ in range(calls):
             call_wsgi(app, path)
         return time.process_time() - begin
 
-    cases: dict[str, Callable[[], Any]] = {
+    cases: dict[str, Callable[[], Any]] = {  # as in CASES
         "bare ASGI": lambda: time_asgi(asgi_app.app, "GET", "/hello"),
         "Starlette, hello": lambda: time_asgi(starlette_app.app, "GET", "/hello"),
         "FastAPI, a number in the path": lambda: time_asgi(fastapi_app.app, "GET", "/users/42"),
         "FastAPI, 1 KB of JSON": lambda: time_asgi(fastapi_app.app, "POST", "/json", json_body()),
         "Flask, hello": lambda: time_wsgi(flask_app.app, "/hello"),
     }
-    taken: dict[str, list[float]] = {name: [] for name in cases}
-    for _ in range(ROUNDS):
-        for name, case in cases.items():
-            taken[name].append((await case()) / CALLS * 1e6)
+    taken: dict[str, list[float]] = {name: [] for name in cases if chosen in (None, name)}
+    for _ in range(rounds):
+        for name in taken:
+            taken[name].append((await cases[name]()) / calls * 1e6)
     for name, each in taken.items():
         print(f"{name:32} {statistics.median(each):8.1f} us of CPU [{min(each):.1f}, {max(each):.1f}]")
 
 
-uvloop.run(main())
+CASES = ("bare ASGI", "Starlette, hello", "FastAPI, a number in the path", "FastAPI, 1 KB of JSON", "Flask, hello")
+
+
+def count(name: str, calls: int) -> int:
+    """All instructions of a process that makes so many calls."""
+    command = [
+        "valgrind",
+        "--tool=callgrind",
+        "--callgrind-out-file=/dev/null",
+        sys.executable,
+        __file__,
+        "--case",
+        name,
+        "--calls",
+    ]
+    environment = {**os.environ, "PYTHONHASHSEED": "0"}
+    said = subprocess.run([*command, str(calls)], env=environment, capture_output=True, text=True, check=True).stderr
+    found = re.search(r"Collected : (\d+)", said)
+    assert found, said[-500:]
+    return int(found[1])
+
+
+parser = argparse.ArgumentParser(description=__doc__.partition(":")[0])
+parser.add_argument("--count", action="store_true", help="instructions instead of time (needs valgrind; some minutes)")
+parser.add_argument("--case", choices=CASES, help="this one alone, in one round")
+parser.add_argument("--calls", type=int, default=CALLS, help=f"calls in a round (default {CALLS})")
+options = parser.parse_args()
+if options.count:
+    for case in CASES if options.case is None else (options.case,):
+        each = (count(case, 3 * COUNTED) - count(case, COUNTED)) / (2 * COUNTED)
+        print(f"{case:32} {each:8,.0f} instructions", flush=True)
+else:
+    uvloop.run(main(options.case, options.calls, 1 if options.case else ROUNDS))

@@ -32,6 +32,8 @@ from harness.workloads import WORKLOADS, Workload
 CALLGRIND = paths.WORK / "callgrind"
 SLOW_CLOCK = paths.WORK / "slow_clock.so"
 HELLO, ECHO, ASYNC, HTTP2 = (WORKLOADS[key] for key in ("hello", "ws_echo", "async_hello", "h2_hello"))
+# Applications of other frameworks on this server, whose own instructions `alone.py --count` tells.
+HOSTED = tuple(WORKLOADS[key] for key in ("asgi_hello", "starlette_hello", "fastapi_json"))
 # The kinds of subjects: the programs that are counted for each state of the project.
 RUST, PYTHON = "Rust hello", "Python hello"
 LOGS = ("off", "common")
@@ -57,7 +59,8 @@ def say(text: str) -> None:
 
 
 def arguments() -> argparse.Namespace:
-    single = [key for key, peer in PEERS.items() if not peer.ours and not key.startswith(("granian", "gunicorn"))]
+    hosted = [workload.reference for workload in HOSTED]
+    single = [key for key, peer in PEERS.items() if not peer.ours and not key.startswith(("granian", "gunicorn"))] + hosted
     kinds = ("rust", "python", *ECHOES, *OTHERS)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rev", action="append", default=[], help="another commit to compare with; may be repeated")
@@ -253,7 +256,7 @@ def main() -> int:
     work = [subject for built in states(options) for subject in subjects(built, options)]
     asked_by = {
         key: workload for workload in (ECHO, WORKLOADS["rust-ws_echo"], HTTP2) for key in workload.peers if not PEERS[key].ours
-    }
+    } | {workload.reference: workload for workload in HOSTED}
     work += [Subject("peers", PEERS[key].label, "", PEERS[key].command, asked_by.get(key, HELLO)) for key in options.peers]
     for subject in work:
         label = f"{subject.state}, {subject.kind}, log {subject.log or '-'}"

@@ -297,7 +297,7 @@ _PEERS = (
     ),
     Peer(
         "outside-ws-stalled", "outside, callbacks, one stalled", _ours_ws("callbacks"),
-        "the same with one subscriber more, whose buffers are full and who reads nothing (when_full=\"drop_oldest\")",
+        "the same beside a subscriber that reads nothing, with full buffers (when_full=\"drop_oldest\")",
         python=paths.OUR_PYTHON, ours=True, load=("--stalled", "/stalled"),
     ),
     Peer(
