@@ -19,7 +19,8 @@ wheel: wheel-tools ## build wheels
 	@echo "wheel    $(or $(WHEEL),for each CPython found) (some minutes)"
 	@$(PY) make/delivery/build_wheel.py $(WHEEL)
 
-install-check: venv ## install and serve the wheels
+# The source distribution is there for pip: one that is too old for the wheels learns from it which Pythons are supported.
+install-check: sdist ## install and serve the wheels
 	@$(PY) make/delivery/install_check.py $(INSTALL)
 
 sdist: venv ## the source distribution

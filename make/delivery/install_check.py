@@ -86,8 +86,9 @@ def check(python: pythons.Python, address: str, folder: Path) -> str:
         assert refused.returncode != 0, "it was installed on a Python that is not supported"
         if python.is_free_threaded:
             return "refused: PyO3 knows no free-threaded build before 3.14"
-        # Old ones say nothing, and new ones need a source distribution in the index (`make sdist`).
+        # Those of Python 3.7 and before say nothing, and the others need the source distribution in the index.
         told = re.search(r"Requires-Python\s*>=3\.10|requires a different Python|>=3\.10", refused.stdout + refused.stderr)
+        assert told or python.version < (3, 8), f"it was not told which Pythons are supported: {refused.stdout}{refused.stderr}"
         return "refused, and told that >=3.10 is needed" if told else "refused; its pip does not say why"
     run(install)
     run([str(inside / "python"), "-m", "pip", "--isolated", "check"])
