@@ -20,12 +20,8 @@ const ASKED: u8 = 0;
 const COUNTED: u8 = 1;
 const LEFT: u8 = 2;
 
-/// A connection that the hub counts, until this is dropped.
-pub(super) struct AddressCount {
-    address: u64,
-    seat: Arc<SeatStore>,
-    stage: Arc<AtomicU8>,
-}
+/// A connection that the hub counts. Its owner knows seat and address: each of many connections has one of these.
+pub(super) struct AddressCount(Arc<AtomicU8>);
 
 /// The hub's verdict, on its way.
 pub(crate) struct AddressVerdict(oneshot::Receiver<bool>);
@@ -34,8 +30,8 @@ impl AddressCount {
     /// Asks for one more connection of an address, which may have `most`.
     pub(super) fn ask(seat: &Arc<SeatStore>, address: u64, most: usize) -> (Self, AddressVerdict) {
         let (tell, verdict) = oneshot::channel();
-        let count = Self { address, seat: Arc::clone(seat), stage: Arc::new(AtomicU8::new(ASKED)) };
-        let (counting, stage) = (Arc::clone(seat), Arc::clone(&count.stage));
+        let count = Self(Arc::new(AtomicU8::new(ASKED)));
+        let (counting, stage) = (Arc::clone(seat), Arc::clone(&count.0));
         let on_outcome = move |outcome: Result<Outcome, StoreError>| {
             let is_admitted = match outcome {
                 Ok(Outcome::Flag(is_admitted)) => is_admitted,
@@ -50,12 +46,11 @@ impl AddressCount {
         seat.begin_connection(address, u64::try_from(most).unwrap_or(u64::MAX), Box::new(on_outcome));
         (count, AddressVerdict(verdict))
     }
-}
 
-impl Drop for AddressCount {
-    fn drop(&mut self) {
-        if self.stage.swap(LEFT, Ordering::SeqCst) == COUNTED {
-            self.seat.end_connection(self.address);
+    /// Takes the connection off the hub's count.
+    pub(super) fn end(&self, seat: &SeatStore, address: u64) {
+        if self.0.swap(LEFT, Ordering::SeqCst) == COUNTED {
+            seat.end_connection(address);
         }
     }
 }

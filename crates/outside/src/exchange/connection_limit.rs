@@ -107,6 +107,9 @@ impl AddressGuard {
 
 impl Drop for AddressGuard {
     fn drop(&mut self) {
+        if let (Some(count), Some(seat)) = (&self.everywhere, self.connection_limit.seat.get()) {
+            count.end(seat, self.key.0.get());
+        }
         let mut by_address = self.connection_limit.addresses();
         if let Some(count) = by_address.get_mut(&self.key) {
             *count -= 1;

@@ -83,8 +83,8 @@ pub(crate) fn receive<T>(
     decode: impl FnOnce(&mut Request) -> Result<T, Refusal>,
 ) -> (Result<T, Refusal>, Result<(), Refusal>) {
     (empty.address, empty.is_secure) = (address, is_secure);
-    empty.max_params = service.config.max_query_parameters;
-    empty.max_cookies = service.config.max_cookies;
+    empty.max_params = u32::try_from(service.config.max_query_parameters).unwrap_or(u32::MAX);
+    empty.max_cookies = u32::try_from(service.config.max_cookies).unwrap_or(u32::MAX);
     empty.wants_problems = service.config.problem_errors;
     if let Some(requests) = &service.requests {
         requests.note();

@@ -20,8 +20,10 @@ pub(crate) struct ReplySlot<C> {
     account: Option<Arc<Account>>,
     /// Whether the guard has been released.
     is_over: bool,
+    /// Whether replies go to the guard.
+    is_numbered: bool,
     /// The guard's number for this slot, if replies go to the guard.
-    number: Option<u64>,
+    number: u64,
 }
 
 /// Kept until a job is over: the connection does not wait for it, and no call of it is running.
@@ -71,7 +73,8 @@ impl<C> Default for ReplySlot<C> {
             guard: None,
             account: None,
             is_over: false,
-            number: None,
+            is_numbered: false,
+            number: 0,
         }
     }
 }
@@ -98,7 +101,7 @@ impl<C: Command> ReplySlot<C> {
     /// One of many slots whose replies go to the same guard: a wait for each slot would cost more than its job.
     pub(crate) fn numbered(account: Arc<Account>, guard: Arc<dyn Guard<C>>, number: u64) -> Self {
         let mut slot = Self::of(account, Some(guard));
-        slot.number = Some(number);
+        (slot.is_numbered, slot.number) = (true, number);
         slot
     }
 
@@ -106,7 +109,7 @@ impl<C: Command> ReplySlot<C> {
     pub(crate) fn renumber(&mut self, number: u64) {
         self.release();
         *self.state.get_mut() = WAITING;
-        (self.number, self.is_over) = (Some(number), false);
+        (self.is_numbered, self.number, self.is_over) = (true, number, false);
     }
 
     /// Whether the client's connection holds so many bytes of answers that no further call may begin.
@@ -198,8 +201,8 @@ impl<C: Command> ReplySlot<C> {
 
     /// Adds commands, or none, and wakes the task that waits.
     pub(super) fn put(&self, commands: Vec<C>) {
-        if let (Some(number), Some(guard)) = (self.number, &self.guard) {
-            return guard.on_reply(number, commands);
+        if let (true, Some(guard)) = (self.is_numbered, &self.guard) {
+            return guard.on_reply(self.number, commands);
         }
         let mut arrived = lock(&self.arrived);
         if arrived.commands.is_empty() {

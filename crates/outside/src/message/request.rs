@@ -60,8 +60,8 @@ pub struct Request {
     pub(crate) forwarded: Option<Box<Forwarded>>,
     /// Whether the connection is TLS.
     pub(crate) is_secure: bool,
-    pub(crate) max_params: usize,
-    pub(crate) max_cookies: usize,
+    pub(crate) max_params: u32, // small, since an idle WebSocket keeps its request
+    pub(crate) max_cookies: u32,
     /// `None` stands for the defaults; set only if there is content.
     pub(crate) form_limits: Option<Box<FormLimits>>,
     /// Whether an error is answered with a problem document (RFC 9457) if the client accepts JSON before HTML.
@@ -301,7 +301,7 @@ impl Request {
 
     /// The pairs of the query in order, decoded; the first 1000 of them by default (`max_query_parameters`).
     pub fn params(&self) -> Vec<(String, String)> {
-        parse_query(self.text(self.query), self.max_params)
+        parse_query(self.text(self.query), self.max_params as usize)
     }
 
     /// The first value of a query parameter.
@@ -324,7 +324,7 @@ impl Request {
 
     /// The cookies; the first 150 of them by default (`max_cookies`).
     pub fn cookies(&self) -> Cookies<'_> {
-        Cookies::new(&self.headers, self.max_cookies)
+        Cookies::new(&self.headers, self.max_cookies as usize)
     }
 
     /// The content; empty if the request had none. Content above `spool_above_mb` is in a temporary file, and read into

@@ -35,7 +35,7 @@ impl WebSocketConnection {
         Self(Arc::new(WebSocketShared {
             request,
             websocket,
-            subprotocol: subprotocol.map(Into::into),
+            subprotocol: subprotocol.map(|name| Box::new(name.into())),
             room,
             listener: OnceLock::new(),
             frame_sink: OnceLock::new(),
@@ -56,7 +56,7 @@ impl WebSocketConnection {
 
     /// The negotiated subprotocol.
     pub fn subprotocol(&self) -> Option<&str> {
-        self.0.subprotocol.as_deref()
+        self.0.subprotocol.as_ref().map(|name| name.as_str())
     }
 
     /// Waits for the next message.

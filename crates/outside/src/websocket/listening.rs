@@ -9,7 +9,7 @@ impl WebSocketConnection {
     /// inside the event loop, so it must not block.
     pub fn set_listener(&self, listener: impl Fn() + Send + Sync + 'static) {
         // The only one; set before any event.
-        let _ = self.0.listener.set(Box::new(listener));
+        let _ = self.0.listener.set(Box::new(Box::new(listener)));
     }
 
     /// The next message. If there is none, the listener is called when one has come.

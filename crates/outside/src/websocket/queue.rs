@@ -17,7 +17,8 @@ pub(super) struct SendQueue {
     /// Number of pongs among the frames.
     pongs: u8,
     /// The payload of the latest ping, while the pongs are at their bound.
-    latest_ping: Option<Box<[u8]>>,
+    #[expect(clippy::box_collection, reason = "it is there for moments, and its room would be there for ever")]
+    latest_ping: Option<Box<Vec<u8>>>,
 }
 
 /// One frame on its way out.
@@ -70,7 +71,7 @@ impl SendQueue {
     /// it.
     pub(super) fn push_pong(&mut self, payload: &[u8]) {
         if self.pongs == MOST_PONGS {
-            self.latest_ping = Some(payload.into());
+            self.latest_ping = Some(Box::new(payload.to_vec()));
             return;
         }
         self.pongs += 1;

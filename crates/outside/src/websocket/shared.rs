@@ -37,10 +37,11 @@ pub struct WebSocketConnection(pub(super) Arc<WebSocketShared>);
 pub(super) struct WebSocketShared {
     pub(super) request: Arc<Request>,
     pub(super) websocket: Arc<WebSocket>,
-    pub(super) subprotocol: Option<Box<str>>,
+    #[expect(clippy::box_collection, reason = "few connections have one, and its room would be in each")]
+    pub(super) subprotocol: Option<Box<String>>,
     pub(super) room: Arc<Room>,
     /// Called after an event for which an event loop of a binding waits.
-    pub(super) listener: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    pub(super) listener: OnceLock<Box<CalledOnEvent>>,
     /// The sink that takes its frames to the client; missing if the server does not own the socket.
     pub(super) frame_sink: OnceLock<Arc<dyn FrameSink>>,
     pub(super) state: Mutex<WebSocketState>,
@@ -99,6 +100,9 @@ pub(crate) trait FrameSink: Send + Sync {
     /// on that memory, so that the compiler keeps the reads.
     fn prefetch(&self) -> bool;
 }
+
+/// A pointer of one word: most connections have no listener, and its room would be in each.
+pub(super) type CalledOnEvent = Box<dyn Fn() + Send + Sync>;
 
 /// The data that a handler keeps for one connection, from its opening to its end.
 pub type SessionData = Option<Box<dyn Any + Send>>;

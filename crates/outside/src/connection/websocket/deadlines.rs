@@ -13,7 +13,7 @@ use crate::exchange::millis;
 impl WebSocketSession {
     /// Acts on the deadlines that have passed.
     pub(super) fn tick(&mut self) -> ControlFlow<()> {
-        let now = self.service.clock.now();
+        let now = self.socket.service.clock.now();
         let has_passed = |due: Option<NonZeroU64>| due.is_some_and(|due| due.get() <= now);
         if has_passed(self.close_due) || has_passed(self.write_due) {
             return ControlFlow::Break(());
@@ -33,7 +33,7 @@ impl WebSocketSession {
             {
                 self.pong_due = self.due_after(options.ping_timeout);
             }
-            None if self.is_silent(self.service.config.process_timeout, now) => {
+            None if self.is_silent(self.socket.service.config.process_timeout, now) => {
                 self.close(1001, "silent for too long");
             }
             _ => {}
@@ -56,12 +56,13 @@ impl WebSocketSession {
 
     /// The time `duration` from now, in milliseconds of the clock.
     pub(super) fn due_after(&self, duration: Duration) -> Option<NonZeroU64> {
-        NonZeroU64::new(self.service.clock.after(duration))
+        NonZeroU64::new(self.socket.service.clock.after(duration))
     }
 
     /// Sets the nearest of all deadlines.
     pub(super) fn schedule(&self) {
-        let silence = self.connection.websocket().options.ping_interval.unwrap_or(self.service.config.process_timeout);
+        let silence =
+            self.connection.websocket().options.ping_interval.unwrap_or(self.socket.service.config.process_timeout);
         let next_look = match self.pong_due {
             Some(due) => due.get(),
             None => self.last_activity() + millis(silence),
@@ -70,6 +71,6 @@ impl WebSocketSession {
             .into_iter()
             .flatten()
             .fold(next_look, |nearest, due| nearest.min(due.get()));
-        self.control.set_deadline(due);
+        self.socket.control.set_deadline(due);
     }
 }

@@ -20,7 +20,7 @@ use tokio::task::yield_now;
 
 use crate::connection::buffer::{ReadBuffer, with_scratch};
 use crate::connection::guard::ConnectionGuard;
-use crate::exchange::{ConnectionControl, Dispatcher, LoopTurn, Occasion, Order, Service, ThreadPermit, Turn};
+use crate::exchange::{Dispatcher, LoopTurn, Occasion, Order, ThreadPermit, Turn};
 use crate::log::{Level, shown_target};
 use crate::protocol::websocket::{Close, DeflateTerms, Failure, Receiver};
 use crate::transport::Stream;
@@ -43,8 +43,7 @@ pub(super) struct WebSocketSession {
     left: Option<Box<ReadBuffer>>,
     receiver: Receiver,
     connection: WebSocketConnection,
-    service: Arc<Service>,
-    control: Arc<ConnectionControl>,
+    /// It also has the service and the control of the connection: there are many sessions, and most of them rest.
     socket: Arc<WebSocketSocket>,
     style: Style,
     phase: Phase,
@@ -68,9 +67,16 @@ pub(super) struct WebSocketSession {
     /// Bytes without a whole message, as the connection was told last.
     unread: usize,
     thread_permit: Option<ThreadPermit>,
-    guard: Option<ConnectionGuard>,
-    /// The guard of the connection, shared with a handler's thread: the server's end waits for both.
-    _shared_guard: Option<Arc<ConnectionGuard>>,
+    guard: SessionGuard,
+}
+
+/// The guard of a session's connection.
+enum SessionGuard {
+    Own(ConnectionGuard),
+    /// The thread of the handler has it too: the server's end waits for both.
+    Shared(Arc<ConnectionGuard>),
+    /// It is on its way from one to the other.
+    Moves,
 }
 
 /// The way in which a client ends its messages.
@@ -110,7 +116,7 @@ impl WebSocketSession {
         let Opening { connection, receiver, thread_permit, .. } = opening;
         let heard = service.clock.now();
         control.set_session();
-        let socket = Arc::new(WebSocketSocket::new(stream, &service, &control));
+        let socket = Arc::new(WebSocketSocket::new(stream, service, control));
         connection.set_frame_sink(Arc::<WebSocketSocket>::clone(&socket));
         Self {
             style: connection.websocket().handler().style(),
@@ -119,8 +125,6 @@ impl WebSocketSession {
             left: (!input.unread().is_empty()).then(|| Box::new(input)),
             receiver,
             connection,
-            service,
-            control,
             socket,
             looks: true,
             heard,
@@ -133,8 +137,7 @@ impl WebSocketSession {
             has_failed: false,
             unread: 0,
             thread_permit,
-            guard: Some(guard),
-            _shared_guard: None,
+            guard: SessionGuard::Own(guard),
         }
     }
 
@@ -169,8 +172,8 @@ impl WebSocketSession {
                         return Poll::Ready(());
                     }
                     self.left = None;
-                    self.control.clear_timeout();
-                    self.control.set_deadline(self.service.clock.after(CLOSE_TIME));
+                    self.socket.control.clear_timeout();
+                    self.socket.control.set_deadline(self.socket.service.clock.after(CLOSE_TIME));
                     self.phase = Phase::Lingering;
                 }
                 Phase::Lingering => return self.linger(context),
@@ -182,10 +185,10 @@ impl WebSocketSession {
     /// closing with unread input would make the system discard the Close frame.
     fn linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
         loop {
-            if matches!(self.control.order(context), Order::TimedOut | Order::Cut) {
+            if matches!(self.socket.control.order(context), Order::TimedOut | Order::Cut) {
                 return Poll::Ready(());
             }
-            let size = self.service.config.recv_size;
+            let size = self.socket.service.config.recv_size;
             match ready!(with_scratch(size, |room| self.socket.poll_read(context, room))) {
                 Ok((count, _)) if count > 0 => {}
                 _ => return Poll::Ready(()),
@@ -204,10 +207,9 @@ impl WebSocketSession {
             }
             Style::Blocking => {
                 let mut turn = Turn::new(self.connection.clone(), Occasion::Open);
-                let log = Arc::clone(&self.service.log);
-                self._shared_guard = self.guard.take().map(Arc::new);
-                let guards = (self._shared_guard.clone(), self.thread_permit.take());
-                let started = self.service.executor.start_thread(move || {
+                let log = Arc::clone(&self.socket.service.log);
+                let guards = (self.share_guard(), self.thread_permit.take());
+                let started = self.socket.service.executor.start_thread(move || {
                     turn.perform(&log);
                     turn.occasion = Occasion::Exit;
                     turn.perform(&log);
@@ -220,8 +222,20 @@ impl WebSocketSession {
         }
     }
 
+    /// The guard of the connection, for the thread of its handler.
+    fn share_guard(&mut self) -> Option<Arc<ConnectionGuard>> {
+        let guard = match std::mem::replace(&mut self.guard, SessionGuard::Moves) {
+            SessionGuard::Own(guard) => Arc::new(guard),
+            SessionGuard::Shared(guard) => guard,
+            SessionGuard::Moves => return None,
+        };
+        self.guard = SessionGuard::Shared(Arc::clone(&guard));
+        Some(guard)
+    }
+
     fn fail(&self, reason: &str) {
-        self.service
+        self.socket
+            .service
             .log
             .event(Level::Error, format!("WebSocket {}: {reason}", shown_target(self.connection.request().target())));
         self.close(1011, "");
@@ -229,16 +243,16 @@ impl WebSocketSession {
 
     /// Ends the session if the server ends.
     fn leave(&self) {
-        if self.service.is_draining() {
+        if self.socket.service.is_draining() {
             self.close(1001, "the server stops");
-        } else if self.service.is_ending() {
+        } else if self.socket.service.is_ending() {
             self.close(1012, "the server starts anew");
         }
     }
 
     fn close(&self, code: u16, reason: &str) {
         if let Err(error) = self.connection.exit(code, reason) {
-            self.service.log.event(Level::Error, error.to_string());
+            self.socket.service.log.event(Level::Error, error.to_string());
         }
     }
 
@@ -246,12 +260,12 @@ impl WebSocketSession {
     fn live(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let mut reads = 0;
         loop {
-            match self.control.order(context) {
+            match self.socket.control.order(context) {
                 Order::None => {}
                 Order::Retire | Order::Drain => self.leave(),
-                Order::Shed => self.control.clear_timeout(),
+                Order::Shed => self.socket.control.clear_timeout(),
                 Order::TimedOut => {
-                    self.control.clear_timeout();
+                    self.socket.control.clear_timeout();
                     // The deadline may have hidden an order.
                     self.leave();
                     if self.tick().is_break() {
@@ -299,7 +313,7 @@ impl WebSocketSession {
                 self.note_unread();
                 continue;
             }
-            let size = self.service.config.recv_size;
+            let size = self.socket.service.config.recv_size;
             match ready!(with_scratch(size, |room| self.read(context, room, wanted))) {
                 Ok((count, was_all)) if count > 0 => {
                     // There is no work until the client sends more. Nor need the executor call the session when the
@@ -318,13 +332,13 @@ impl WebSocketSession {
 
     /// Whether the share of all sessions is not used up.
     fn may_read(&mut self) -> bool {
-        self.service.session_share.may_read(self.service.executor.looks(), &mut self.loop_turn)
+        self.socket.service.session_share.may_read(self.socket.service.executor.looks(), &mut self.loop_turn)
     }
 
     /// Gives a call of the handler to the executor.
     fn call(&mut self, occasion: Occasion, messages: Few<Message>) {
         self.is_calling = true;
-        self.service.executor.push_call(Turn { connection: self.connection.clone(), occasion, messages });
+        self.socket.service.executor.push_call(Turn { connection: self.connection.clone(), occasion, messages });
     }
 
     /// Writes queued frames and reads the flush status. Ready when the session has nothing more to do.
@@ -336,7 +350,7 @@ impl WebSocketSession {
             self.write_due = None;
         }
         if polled.is_pending() && self.write_due.is_none() {
-            self.write_due = self.due_after(self.service.config.write_stall_timeout);
+            self.write_due = self.due_after(self.socket.service.config.write_stall_timeout);
             self.schedule();
         }
         let (look, is_written) = match polled {

@@ -25,9 +25,9 @@ impl WebSocketSession {
         wanted: usize,
     ) -> Poll<io::Result<(usize, bool)>> {
         let (count, was_all) = ready!(self.socket.poll_read(context, room))?;
-        self.service.session_share.note(count);
+        self.socket.service.session_share.note(count);
         if count > 0 {
-            self.heard = self.service.clock.now();
+            self.heard = self.socket.service.clock.now();
             if self.pong_due.take().is_some() {
                 self.schedule();
             }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
-use crate::budget::{Account, Budget};
+use crate::budget::Account;
 use crate::exchange::{Clock, ConnectionControl, Service};
 use crate::transport::Stream;
 use crate::websocket::{FlushStatus, FrameSink, Frames, WebSocketConnection};
@@ -20,9 +20,8 @@ pub(super) struct WebSocketSocket {
     wire: Mutex<Option<OpenSocket>>,
     /// Whether the session is called to look at its flush status.
     is_called: AtomicBool,
-    clock: Arc<Clock>,
-    budget: Arc<Budget>,
-    control: Arc<ConnectionControl>,
+    pub(super) service: Arc<Service>,
+    pub(super) control: Arc<ConnectionControl>,
 }
 
 struct OpenSocket {
@@ -31,8 +30,6 @@ struct OpenSocket {
     unsent: Option<Box<Unsent>>,
     /// When the socket last took bytes, in milliseconds of the clock.
     moved: u64,
-    /// Whether the session waits until the socket takes more bytes.
-    is_stuck: bool,
 }
 
 #[derive(Default)]
@@ -40,13 +37,14 @@ struct Unsent {
     frames: Frames,
     /// Bytes of the frames that have been written.
     written: usize,
+    /// Whether the session waits until the socket takes more bytes.
+    is_stuck: bool,
 }
 
 impl WebSocketSocket {
-    pub(super) fn new(stream: Stream, service: &Service, control: &Arc<ConnectionControl>) -> Self {
-        let (clock, budget, control) = (Arc::clone(&service.clock), Arc::clone(&service.budget), Arc::clone(control));
-        let wire = OpenSocket { stream, unsent: None, moved: clock.now(), is_stuck: false };
-        Self { wire: Mutex::new(Some(wire)), is_called: AtomicBool::new(false), clock, budget, control }
+    pub(super) fn new(stream: Stream, service: Arc<Service>, control: Arc<ConnectionControl>) -> Self {
+        let wire = OpenSocket { stream, unsent: None, moved: service.clock.now() };
+        Self { wire: Mutex::new(Some(wire)), is_called: AtomicBool::new(false), service, control }
     }
 
     /// Whether the session was called since the last time this was asked.
@@ -72,8 +70,11 @@ impl WebSocketSocket {
         context: &mut Context<'_>,
     ) -> Poll<io::Result<FlushStatus>> {
         let Some(wire) = &mut *self.lock() else { return Poll::Ready(Err(ErrorKind::NotConnected.into())) };
-        let polled = wire.write(connection, &self.clock, |stream, slices| stream.poll_write(context, slices));
-        wire.is_stuck = polled.is_pending();
+        let clock = &self.service.clock;
+        let polled = wire.write(connection, clock, |stream, slices| stream.poll_write(context, slices));
+        if let Some(unsent) = &mut wire.unsent {
+            unsent.is_stuck = polled.is_pending();
+        }
         polled
     }
 
@@ -102,9 +103,9 @@ impl WebSocketSocket {
 impl FrameSink for WebSocketSocket {
     fn flush(&self, connection: &WebSocketConnection) -> bool {
         let Some(wire) = &mut *self.lock() else { return true };
-        let look = match wire.is_stuck {
+        let look = match wire.unsent.as_ref().is_some_and(|unsent| unsent.is_stuck) {
             true => Poll::Ready(Ok(connection.flush_status())),
-            false => wire.write(connection, &self.clock, |stream, slices| stream.try_write(slices)),
+            false => wire.write(connection, &self.service.clock, |stream, slices| stream.try_write(slices)),
         };
         let is_done = matches!(look, Poll::Ready(Ok(look)) if !look.concerns_session());
         if !is_done {
@@ -115,7 +116,7 @@ impl FrameSink for WebSocketSocket {
 
     fn account(&self) -> Option<Arc<Account>> {
         // Its queues have bounds of their own; the sum of all connections is that of the process.
-        Some(Account::new(&self.budget, usize::MAX, Arc::clone(&self.control) as _))
+        Some(Account::new(&self.service.budget, usize::MAX, Arc::clone(&self.control) as _))
     }
 
     fn prefetch(&self) -> bool {
@@ -159,7 +160,7 @@ impl OpenSocket {
         clock: &Clock,
         write: &mut impl FnMut(&mut Stream, &[IoSlice<'_>]) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<()>> {
-        let Unsent { frames: Frames { small, large }, written } = unsent;
+        let Unsent { frames: Frames { small, large }, written, .. } = unsent;
         let large = large.as_deref().unwrap_or_default();
         let length = small.len() + large.len();
         while *written < length {
