@@ -11,6 +11,7 @@ from support.harness import wait_until
 from support.topic_endurance import follow_over_reloads
 from support.topics import EventReader
 from support.websocket_styles import CALLBACKS
+from support.websocket_wire import CLOSE, OPENING, TEXT, frame
 from support.wire import Wire, request_bytes
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux")
@@ -109,6 +110,53 @@ def test_what_streams_have_missed_has_one_bound_for_all_of_them(start):
             return b"data: old" in again.received
 
     wait_until(is_told, "there is room again")
+
+
+@both
+def test_missed_messages_beyond_the_queue_of_a_websocket_are_a_gap(start, processes):
+    """The client is not slow: it gets the latest that its queue takes, and stays."""
+    server = start(processes=processes, history={"kept": "4m"})
+    assert server.fetch("/publish?topic=kept&from=old&count=30&size=100000") == "done"
+    client = server.subscribe(None, CALLBACKS, "other").send_message("+kept after 0")
+    numbers, others = [], []  # in whichever order: the messages may be there before the call has ended
+    while numbers[-1:] != [29] or not others:
+        text = client.take(1)[0]
+        others.append(text) if text == "done" else numbers.append(int(text.split()[-1]))
+    assert numbers == list(range(30 - len(numbers), 30))
+    assert 8 <= len(numbers) <= 10  # of 1 MiB
+    assert server.fetch("/publish?topic=kept&from=new&count=1") == "done"
+    assert client.take(1)[0].endswith(" new 0")
+
+
+@both
+def test_such_a_gap_closes_where_that_is_wanted(start, processes):
+    server = start(processes=processes, history={"kept": "4m"}, websocket={"when_gap": "close"})
+    assert server.fetch("/publish?topic=kept&from=old&count=30&size=100000") == "done"
+    client = server.subscribe(None, CALLBACKS, "other").send_message("+kept after 0")
+    opcode, payload = client.receive_frame()
+    assert (opcode, payload) == (TEXT, b"done") or opcode == CLOSE
+    assert (payload if opcode == CLOSE else client.receive_frame()[1])[:2] == (1012).to_bytes(2, "big")
+
+
+def test_what_websockets_have_missed_counts_in_the_budget_of_the_process(start):
+    """Each of them has a copy of its own, and a client asks for it with a few bytes."""
+    server = start(processes=1, history={"kept": "4m"}, max_unsent_mb=16)
+    assert server.fetch("/publish?topic=kept&from=old&count=9&size=100000") == "done"
+    pid = int(server.fetch("/worker"))
+    before, idle = resident_memory(pid), []
+    for _ in range(200):
+        client = Wire(server.address, window=4096).send(request_bytes("/callbacks", headers=OPENING))
+        while b"\r\n\r\n" not in client.received:
+            assert client.receive_some()
+        client.send(frame(TEXT, b"+kept after 0"))
+        while b"done" not in client.received and client.receive_some():
+            pass
+        idle.append(client)
+    assert server.fetch("/worker") == str(pid)
+    # Without the bound there would be 180 MB.
+    assert resident_memory(pid) - before < 60 * MIB
+    for client in idle:
+        client.close()
 
 
 def test_reloads_lose_nothing_for_clients_that_come_back(start):

@@ -273,6 +273,29 @@ impl WebSocketConnection {
         self.count_messages(false, 1);
     }
 
+    /// How many of these frames, the oldest ones, have no room in the queue. One that comes to an almost empty queue has
+    /// room, as any message has.
+    pub(super) fn without_room(&self, frames: &[Octets]) -> usize {
+        let mut cost = self.lock().queue.cost();
+        let has_room = |frame: &&Octets| {
+            let is_first = cost <= self.max_queue() / 2;
+            cost += frame.cost();
+            is_first || cost <= self.max_queue()
+        };
+        frames.len() - frames.iter().rev().take_while(has_room).count()
+    }
+
+    /// Queues frames that are for this connection alone. Never waits.
+    pub(super) fn send_own_frames(&self, frames: impl ExactSizeIterator<Item = Octets>) {
+        let (mut state, count) = (self.lock(), frames.len());
+        if self.check_open(&state).is_err() {
+            return;
+        }
+        frames.for_each(|frame| state.queue.push_message(frame));
+        self.unlock(state);
+        self.count_messages(false, count);
+    }
+
     /// Counts messages that were received, or else queued to be sent, if anything is counted.
     pub(crate) fn count_messages(&self, were_received: bool, count: usize) {
         self.0.room.bounds().count_messages(were_received, count);

@@ -5,8 +5,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::message::Message;
-use super::octets::SharedBytes;
-use crate::protocol::websocket::{MessageKind, encode_frame};
+use super::octets::{Octets, SharedBytes};
+use crate::protocol::websocket::{MAX_SERVER_HEAD, MessageKind, encode_frame};
 
 /// An answer that did not come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +109,13 @@ impl Delivery<'_> {
         let mut frame = Vec::new();
         encode_frame(&mut frame, self.kind().into(), self.payload);
         Arc::new(frame.into())
+    }
+
+    /// The frame for one subscriber alone, with the id before the message if it wants that.
+    pub(super) fn to_octets(self, with_ids: bool) -> Octets {
+        let id = if with_ids { format!("{} ", self.id) } else { String::new() };
+        let payload = [id.as_bytes(), self.payload].concat();
+        Octets::filled(MAX_SERVER_HEAD + payload.len(), |frame| encode_frame(frame, self.kind().into(), &payload))
     }
 
     /// The id, a space, and the message.

@@ -19,10 +19,7 @@ impl Joining {
     pub(super) fn finish(self, topic: &str, missed: &[Delivery<'_>], has_gap: bool) {
         match self.0 {
             JoiningSubscriber::Connection { connection, topic, with_ids } => {
-                let to_frame = |delivery: &Delivery<'_>| {
-                    if with_ids { delivery.to_numbered_frame() } else { delivery.to_frame() }
-                };
-                let missed = missed.iter().map(to_frame).collect();
+                let missed = missed.iter().map(|delivery| delivery.to_octets(with_ids)).collect();
                 connection.put_joining(JoiningConnection {
                     connection: connection.clone(),
                     topic,

@@ -20,7 +20,7 @@ use super::WebSocket;
 use super::delivery::{BusError, MessageId};
 use super::few::Few;
 use super::message::{Message, WebSocketExit};
-use super::octets::SharedBytes;
+use super::octets::{Octets, SharedBytes};
 use super::queue::SendQueue;
 use super::reader::TopicReader;
 use super::signal::Signal;
@@ -277,6 +277,7 @@ pub(super) struct JoiningConnection {
     pub(super) connection: WebSocketConnection,
     pub(super) topic: Arc<str>,
     pub(super) with_ids: bool,
-    pub(super) missed: Vec<SharedBytes>,
+    /// They are this connection's alone: others have missed other messages.
+    pub(super) missed: Vec<Octets>,
     pub(super) has_gap: bool,
 }

@@ -92,14 +92,14 @@ impl WebSocketConnection {
         self.0.room.put_joining(joining);
     }
 
-    /// Sends the missed messages, and all later ones from now on.
+    /// Sends the missed messages, and all later ones from now on. Those for which the queue has no room are a gap: the
+    /// client is not slow, so it stays.
     pub(super) fn join(&self, joining: JoiningConnection) {
-        if joining.has_gap {
+        let lost = self.without_room(&joining.missed);
+        if joining.has_gap || lost > 0 {
             self.tell_gap(&joining.topic);
         }
-        for frame in &joining.missed {
-            self.send_frame(frame);
-        }
+        self.send_own_frames(joining.missed.into_iter().skip(lost));
         self.enter_room(joining.topic, joining.with_ids);
     }
 
