@@ -7,7 +7,8 @@ FUZZ_JOBS := 1
 FUZZ_TARGETS := $(patsubst fuzz/fuzz_targets/%.rs,%,$(wildcard fuzz/fuzz_targets/*.rs))
 FUZZ_RUN := cargo +nightly fuzz run --fuzz-dir fuzz
 FUZZ_BUILD := cargo +nightly fuzz build --fuzz-dir fuzz
-FUZZ_OPTIONS := -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -timeout=10 -dict=fuzz/http.dict -verbosity=0 -print_final_stats=1
+# The time-out of one input is by the clock, and other work may share the cores.
+FUZZ_OPTIONS := -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -timeout=30 -dict=fuzz/http.dict -verbosity=0 -print_final_stats=1
 
 .PHONY: fuzz fuzz-run fuzz-target fuzz-instead
 

@@ -33,7 +33,7 @@ def main() -> int:
     parser.add_argument("--command", help="another command than that of the page")
     given = parser.parse_args()
     command = given.command or proof.RUNS[given.run].command
-    began, lines = time.monotonic(), []
+    began, tried, lines = time.monotonic(), commit(), []
     process = subprocess.Popen(
         command,
         shell=True,
@@ -49,13 +49,15 @@ def main() -> int:
         print(line, end="", flush=True)
         lines.append(line.strip())
     status = process.wait()
-    write(given.run, record(command, status, lines, time.monotonic() - began))
+    # What was built may be of the beginning, and what was read later of the end.
+    tried = tried if commit() == tried else f"{tried}, changed meanwhile"
+    write(given.run, record(command, tried, status, lines, time.monotonic() - began))
     sys.argv = sys.argv[:1]
     pages.main()
     return status
 
 
-def record(command: str, status: int, lines: list[str], seconds: float) -> dict[str, str | int]:
+def record(command: str, tried: str, status: int, lines: list[str], seconds: float) -> dict[str, str | int]:
     """The row of a run that has ended."""
     counted = next((line for line in reversed(lines) if COUNTS.search(line)), "")
     said = re.sub(r"=+ ?", "", counted).strip()[:MOST_CHARACTERS]
@@ -63,7 +65,7 @@ def record(command: str, status: int, lines: list[str], seconds: float) -> dict[
     today = datetime.datetime.now(datetime.timezone.utc).date()
     return {
         "command": command,
-        "commit": commit(),
+        "commit": tried,
         "date": today.isoformat(),
         "minutes": max(1, round(seconds / 60)),
         "result": f"{verdict}: {said}" if said else verdict,

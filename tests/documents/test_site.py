@@ -201,9 +201,9 @@ def test_a_long_run_is_recorded_with_its_end():
     import proof
     import record
 
-    row = record.record("make soak", 0, ["collected", "=== 41 passed in 613.2s ===", "done"], 613.2)
+    row = record.record("make soak", "abc1234", 0, ["collected", "=== 41 passed in 613.2s ===", "done"], 613.2)
     assert (row["minutes"], row["result"]) == (10, "passed: 41 passed in 613.2s")
-    assert record.record("make soak", 2, ["boom"], 1.0)["result"] == "FAILED (exit status 2)"
+    assert record.record("make soak", "abc1234", 2, ["boom"], 1.0)["result"] == "FAILED (exit status 2)"
     text = proof.page(ROOT)
     for run in proof.RUNS.values():
         assert f"| {run.content} | " in text
