@@ -13,6 +13,9 @@ use super::octets::ENTRY_COST;
 /// Bytes of memory that wait for one reader at most.
 const MAX_WAITING: usize = 16 << 20;
 
+/// The part of them that missed messages may take.
+const MAX_MISSED: usize = MAX_WAITING / 2;
+
 /// A queue of messages from several topics, for one thread.
 #[derive(Debug, Default)]
 pub struct TopicReader {
@@ -93,24 +96,33 @@ impl TopicReader {
         self.arrived.notify_one();
     }
 
+    /// The latest of the missed messages for which there is room. They never take the place of messages for all: a client
+    /// asks for them as often as it likes.
     pub(super) fn push_joined(&self, topic: &str, ticket: u64, missed: &[Delivery<'_>], has_gap: bool) {
-        for delivery in missed {
+        let mut bytes = self.lock().bytes;
+        let has_room = |delivery: &&Delivery<'_>| {
+            bytes += cost(delivery.payload);
+            bytes <= MAX_MISSED
+        };
+        let lost = missed.len() - missed.iter().rev().take_while(has_room).count();
+        for delivery in missed.iter().skip(lost) {
             self.push_for(ticket, delivery);
         }
+        let has_gap = has_gap || lost > 0;
         self.lock().waiting.push_back(TopicEvent::Joined { topic: topic.into(), ticket, has_gap });
         self.arrived.notify_one();
     }
 
     fn push_for(&self, ticket: u64, delivery: &Delivery<'_>) {
         let mut state = self.lock();
-        state.bytes += delivery.payload.len() + ENTRY_COST;
+        state.bytes += cost(delivery.payload);
         let message = delivery.to_message();
         state.waiting.push_back(TopicEvent::Message { topic: delivery.topic.into(), ticket, id: delivery.id, message });
         while state.bytes > MAX_WAITING {
             let oldest = state.waiting.iter().position(|event| matches!(event, TopicEvent::Message { .. }));
             match oldest.and_then(|at| state.waiting.remove(at)) {
                 Some(TopicEvent::Message { topic, message, .. }) => {
-                    state.bytes -= message.as_bytes().len() + ENTRY_COST;
+                    state.bytes -= cost(message.as_bytes());
                     state.gaps.insert(topic);
                 }
                 _ => break,
@@ -120,5 +132,36 @@ impl TopicReader {
 
     fn lock(&self) -> MutexGuard<'_, ReaderState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Bytes of memory that a message takes while it waits.
+const fn cost(payload: &[u8]) -> usize {
+    payload.len() + ENTRY_COST
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn delivery(number: u64, payload: &[u8]) -> Delivery<'_> {
+        Delivery { topic: "news", id: MessageId { epoch: 1, number }, is_text: true, payload }
+    }
+
+    #[test]
+    fn missed_messages_take_no_place_of_others() {
+        let reader = TopicReader::default();
+        reader.push(&delivery(9, b"for all"));
+        let payload = vec![b'x'; 1 << 20];
+        let missed: Vec<_> = (1..=4).map(|number| delivery(number, &payload)).collect();
+        (1..=10).for_each(|ticket| reader.push_joined("news", ticket, &missed, false));
+        let news = reader.take(None).unwrap_or_default();
+        assert!(matches!(&news[0], TopicEvent::Message { ticket: 0, .. }), "{:?}", news[0]);
+        let count = |found: fn(&TopicEvent) -> bool| news.iter().filter(|event| found(event)).count();
+        assert_eq!(count(|event| matches!(event, TopicEvent::Gap(_))), 0);
+        // The first had room for all, the second for its latest ones, and the others are told.
+        assert_eq!(count(|event| matches!(event, TopicEvent::Message { .. })), 8);
+        assert_eq!(count(|event| matches!(event, TopicEvent::Joined { has_gap: false, .. })), 1);
+        assert_eq!(count(|event| matches!(event, TopicEvent::Joined { has_gap: true, .. })), 9);
     }
 }
