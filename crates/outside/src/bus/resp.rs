@@ -27,6 +27,8 @@ pub(super) struct RespBounds {
     line: Vec<u8>,
     /// Bytes of this line so far.
     line_length: usize,
+    /// The last of them.
+    last: u8,
     /// Bytes of a text that are still to come, with the end of its line.
     text_left: u64,
     /// Elements that are still to come, of each list that has begun.
@@ -70,6 +72,15 @@ impl RespBounds {
         let room = LENGTH_DIGITS.saturating_sub(self.line.len());
         self.line.extend_from_slice(&piece[..piece.len().min(room)]);
         self.line_length += piece.len();
+        // A parser looks for CR LF, and would go on where a line ended here.
+        let before_end = match piece {
+            [.., before, _] => *before,
+            _ => self.last,
+        };
+        if end.is_some() && before_end != b'\r' {
+            return Err(BrokenProtocol("a line that does not end with CR LF"));
+        }
+        self.last = piece.last().copied().unwrap_or_default();
         if !self.line.first().is_some_and(|kind| TYPES.contains(kind)) {
             return Err(BrokenProtocol("bytes that are no RESP"));
         }
@@ -79,7 +90,7 @@ impl RespBounds {
         if end.is_some() {
             self.end_line()?;
             self.line.clear();
-            self.line_length = 0;
+            (self.line_length, self.last) = (0, 0);
         }
         Ok(piece.len())
     }
@@ -181,6 +192,10 @@ mod tests {
             ("*1025\r\n", "a list that is too long or too deep"),
             (&deep, "a list that is too long or too deep"),
             ("\r\n", "bytes that are no RESP"),
+            ("(1\n", "a line that does not end with CR LF"),
+            ("+\n", "a line that does not end with CR LF"),
+            ("-ERR one\r of\n two\r\n", "a line that does not end with CR LF"),
+            ("*1\n", "a line that does not end with CR LF"),
         ] {
             assert_eq!(verdict(bad.as_bytes()), Err(BrokenProtocol(reason)), "{bad:?}");
         }
