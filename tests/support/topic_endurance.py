@@ -236,6 +236,19 @@ def survive_kills(server: TopicServer, seconds: float, every: float) -> str:
     return f"{killed[0]} kills, {number} own messages and {len(texts) - number - 1} of others, none lost, doubled or torn"
 
 
+def come_back(server: TopicServer, last: str) -> Subscriber:
+    """A process that ends tells a client that would open a WebSocket now to come again."""
+    found: list[Subscriber] = []
+
+    def is_open() -> bool:
+        client = Subscriber(server, None, CALLBACKS, may_be_refused=True)
+        found[:] = [client]
+        return client.answer.status == 101
+
+    wait_until(is_open, "a process that stays")
+    return found[0].subscribe("kept", last)
+
+
 def follow_over_reloads(server: TopicServer, reloads: int) -> int:
     """A client that comes back with `after=` while the program is started again and again: it gets each message once."""
     each_worker(server)
@@ -259,7 +272,7 @@ def follow_over_reloads(server: TopicServer, reloads: int) -> int:
     publisher = threading.Thread(target=publish)
     publisher.start()
     for _ in range(reloads):
-        client = server.subscribe(None, CALLBACKS, "kept", after=last)
+        client = come_back(server, last)
         for _ in range(20):
             last, _, text = client.receive_message().partition(" ")
             taken.append((last, text))
