@@ -101,7 +101,7 @@ pub(crate) trait FrameSink: Send + Sync {
     fn prefetch(&self) -> bool;
 }
 
-/// A pointer of one word: most connections have no listener, and its room would be in each.
+/// A listener. A connection has it behind another pointer, of one word: most have none, and its room would be in each.
 pub(super) type CalledOnEvent = Box<dyn Fn() + Send + Sync>;
 
 /// The data that a handler keeps for one connection, from its opening to its end.

@@ -75,7 +75,7 @@ enum SessionGuard {
     Own(ConnectionGuard),
     /// The thread of the handler has it too: the server's end waits for both.
     Shared(Arc<ConnectionGuard>),
-    /// It is on its way from one to the other.
+    /// While the one becomes the other.
     Moves,
 }
 
