@@ -116,7 +116,9 @@ def test_what_streams_have_missed_has_one_bound_for_all_of_them(start):
 def test_missed_messages_beyond_the_queue_of_a_websocket_are_a_gap(start, processes):
     """The client is not slow: it gets the latest that its queue takes, and stays."""
     server = start(processes=processes, history={"kept": "4m"})
-    assert server.fetch("/publish?topic=kept&from=old&count=30&size=100000") == "done"
+    publisher = server.subscribe(None, CALLBACKS, "other")
+    for number in range(30):  # each is kept before the next is published
+        publisher.ask(f"!kept old {number}".ljust(100_000))
     client = server.subscribe(None, CALLBACKS, "other").send_message("+kept after 0")
     numbers, others = [], []  # in whichever order: the messages may be there before the call has ended
     while numbers[-1:] != [29] or not others:
@@ -131,7 +133,9 @@ def test_missed_messages_beyond_the_queue_of_a_websocket_are_a_gap(start, proces
 @both
 def test_such_a_gap_closes_where_that_is_wanted(start, processes):
     server = start(processes=processes, history={"kept": "4m"}, websocket={"when_gap": "close"})
-    assert server.fetch("/publish?topic=kept&from=old&count=30&size=100000") == "done"
+    publisher = server.subscribe(None, CALLBACKS, "other")
+    for number in range(30):  # each is kept before the next is published
+        publisher.ask(f"!kept old {number}".ljust(100_000))
     client = server.subscribe(None, CALLBACKS, "other").send_message("+kept after 0")
     opcode, payload = client.receive_frame()
     assert (opcode, payload) == (TEXT, b"done") or opcode == CLOSE
