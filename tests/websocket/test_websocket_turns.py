@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 import pytest
@@ -45,6 +46,7 @@ def test_a_request_that_comes_with_a_flood_is_answered_in_the_middle_of_it(serve
         before = int(other.send(request_bytes("/count")).receive_answer().text)
         for _ in range(5):
             script.process.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, script.process.pid, os.WSTOPPED)  # a signal is not heard at once
             flood.send(frame(TEXT, b"x") * MANY)
             other.send(request_bytes("/count"))
             script.process.send_signal(signal.SIGCONT)
