@@ -23,6 +23,7 @@ use pyo3::types::{PyBytes, PyDict, PyList};
 use crate::logging::{log_exception, log_warning};
 pub(crate) use crate::loop_job::{Described, LoopFunction, LoopJob, LoopReport, Rescuers};
 use crate::support::lock;
+use crate::turn;
 
 /// The event loop as the rest of the binding sees it.
 pub(crate) struct EventLoop {
@@ -213,6 +214,13 @@ impl EventLoop {
         drop(started);
     }
 
+    /// Wakes the thread of the loop, for commands that were added without that.
+    pub(crate) fn wake_thread() {
+        if let Some(current) = Self::current() {
+            current.write_byte();
+        }
+    }
+
     /// Calls an `async def` function; the ticket is for `cancel`.
     pub(crate) fn call(function: Arc<dyn LoopFunction>, request: Arc<outside::Request>, reply: Reply) -> Ticket {
         let Some(current) = Self::current() else {
@@ -317,11 +325,19 @@ impl EventLoop {
 
     fn push(&self, command: LoopCommand) {
         lock(&self.queue).push_back(command);
-        if !self.is_woken.swap(true, Ordering::SeqCst) {
+        let is_first = !self.is_woken.swap(true, Ordering::SeqCst);
+        if is_first {
             *lock(&self.woken_at) = Some(Instant::now());
-            // A full pipe holds bytes that wake the loop as well.
-            drop((&self.wake_writer).write(&[0]));
+            turn::note_work(true);
         }
+        if turn::is_to_wake(is_first) {
+            self.write_byte();
+        }
+    }
+
+    fn write_byte(&self) {
+        // A full pipe holds bytes that wake the loop as well.
+        drop((&self.wake_writer).write(&[0]));
     }
 
     fn report(&self, py: Python<'_>, ticket: Ticket, report: LoopReport<'_>) -> PyResult<()> {
@@ -375,6 +391,12 @@ impl LoopSource {
             }
         }
         Ok(list)
+    }
+
+    /// All commands that were taken have been worked off. Wakes the reactors that have answers of theirs.
+    fn release(&self) {
+        release_wakes();
+        turn::note_work(self.0.is_woken.load(Ordering::Relaxed));
     }
 
     /// An iterator gave its next piece.

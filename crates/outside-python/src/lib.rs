@@ -15,6 +15,7 @@ mod loop_job;
 mod message;
 mod server;
 mod support;
+mod turn;
 mod waiting;
 mod websocket;
 

@@ -12,9 +12,11 @@ mod escapes;
 mod float;
 mod freed;
 mod output;
+mod scheduling;
 mod values;
 
 pub use escapes::Plain;
 pub use freed::release_memory;
 pub use output::Output;
+pub use scheduling::set_batch_policy;
 pub use values::{Entries, Entry, Keys, list_values, new_text, plain, tuple_values};

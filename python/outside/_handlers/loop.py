@@ -108,7 +108,7 @@ class _Server:
     def __init__(self, loop: asyncio.AbstractEventLoop, source: Any) -> None:
         self._loop = loop
         self._source = source
-        self._release: Callable[[], None] = _outside._release_wakes
+        self._release: Callable[[], None] = source.release
         self._start: Callable[..., asyncio.Task[None]] = partial(asyncio.Task, loop=loop, **_EAGER)
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._streams: dict[int, _Stream] = {}

@@ -18,6 +18,7 @@ use crate::logging::{log_exception, log_warning};
 use crate::message::request::Request as RequestObject;
 use crate::server::contention;
 use crate::support::lock;
+use crate::turn;
 use crate::websocket::running::running as sockets_running;
 
 /// One outer attach for a thread's whole life, so that re-attaching creates and destroys no thread state.
@@ -36,6 +37,16 @@ impl LanguageRuntime for PythonRuntime {
             WAITED.fetch_add(u64::try_from(waited.as_nanos()).unwrap_or(0), Ordering::Relaxed);
             batch();
         });
+    }
+
+    fn begin_turn(&self) {
+        turn::begin();
+    }
+
+    fn end_turn(&self, is_waiting: bool) {
+        if turn::end(is_waiting) {
+            EventLoop::wake_thread();
+        }
     }
 
     fn interrupt(&self, request: &Arc<Request>) {

@@ -25,6 +25,14 @@ impl ThreadFrame for dyn LanguageRuntime {
     fn work(&self, batch: &mut (dyn FnMut() + Send)) {
         LanguageRuntime::work(self, batch);
     }
+
+    fn begin_turn(&self) {
+        LanguageRuntime::begin_turn(self);
+    }
+
+    fn end_turn(&self, is_waiting: bool) {
+        LanguageRuntime::end_turn(self, is_waiting);
+    }
 }
 
 impl Woken for FlushQueue {

@@ -103,6 +103,12 @@ pub(crate) trait ThreadFrame: Send + Sync + 'static {
 
     /// Runs a batch of handlers within such a life.
     fn work(&self, batch: &mut (dyn FnMut() + Send));
+
+    /// The thread that leads is about to look at its tasks: a turn begins.
+    fn begin_turn(&self);
+
+    /// The turn has ended: the thread waits for the network, or leaves the loop.
+    fn end_turn(&self, is_waiting: bool);
 }
 
 /// A queue that the leader flushes each time it comes to its event loop, beside jobs.

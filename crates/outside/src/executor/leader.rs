@@ -79,7 +79,9 @@ impl<C: Command> Executor<C> {
     fn run_inside(&self) -> LoopExit {
         self.sentinel.turns.look();
         C::Woken::set_inside(true);
+        self.host.begin_turn();
         let turn = self.run_loop();
+        self.host.end_turn(false);
         C::Woken::set_inside(false);
         turn
     }

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
-use super::command::{Callback, Command};
+use super::command::{Callback, Command, ThreadFrame};
 use super::job::Job;
 use super::leader_lease::LeaderLease;
 use super::lock::lock;
@@ -92,8 +92,14 @@ impl<C: Command> Executor<C> {
     /// is the reactor's, counted from 0.
     pub(crate) fn start(number: usize, host: Arc<C::Host>, log: Arc<Log>, limits: PoolLimits) -> io::Result<Arc<Self>> {
         let sentinel = Sentinel::default();
+        let turns = Arc::clone(&sentinel.turns);
+        let (beginning, ending) = (Arc::clone(&host), Arc::clone(&host));
+        let begin_turn = move || {
+            turns.look();
+            beginning.begin_turn();
+        };
         let executor = Arc::new(Self {
-            runtime: event_loop(Arc::clone(&sentinel.turns))?,
+            runtime: event_loop(begin_turn, move || ending.end_turn(true))?,
             queue: Mutex::default(),
             outbox: Mutex::default(),
             underway: Mutex::default(),

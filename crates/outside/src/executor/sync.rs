@@ -4,7 +4,6 @@
 //! checker's versions. This file only names types and sets constants.
 
 use std::io;
-use std::sync::Arc;
 
 pub(super) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 pub(super) use std::sync::{Condvar, Mutex, MutexGuard};
@@ -12,7 +11,6 @@ pub(super) use std::thread::{Builder, Thread, park, park_timeout};
 
 pub(super) use tokio::runtime::Runtime;
 
-use super::turns::Turns;
 pub(super) use crate::metrics::Monotonic as Instant;
 
 /// Calls after which a batch ends.
@@ -24,10 +22,15 @@ pub(super) const MOST_GIVEN_UP: usize = 8;
 /// Polls of tasks after which the loop looks at the network and at its root again.
 const EVENT_INTERVAL: u32 = 64;
 
-pub(super) fn event_loop(turns: Arc<Turns>) -> io::Result<Runtime> {
+/// An event loop that calls `end_turn` when its thread is about to wait for the network, and `begin_turn` when it has waited.
+pub(super) fn event_loop(
+    begin_turn: impl Fn() + Send + Sync + 'static,
+    end_turn: impl Fn() + Send + Sync + 'static,
+) -> io::Result<Runtime> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .event_interval(EVENT_INTERVAL)
-        .on_thread_unpark(move || turns.look())
+        .on_thread_park(end_turn)
+        .on_thread_unpark(begin_turn)
         .build()
 }

@@ -43,6 +43,14 @@ pub trait LanguageRuntime: Send + Sync {
     /// Runs a batch of handlers within such a life.
     fn work(&self, batch: &mut (dyn FnMut() + Send));
 
+    /// This thread drives an event loop, and is about to look at what there is: a turn begins.
+    fn begin_turn(&self) {}
+
+    /// The turn has ended: this thread waits for the network, or leaves the event loop.
+    fn end_turn(&self, is_waiting: bool) {
+        let _ = is_waiting; // Most languages have nothing to do.
+    }
+
     /// Ends the handler of this request, which has run longer than `process_timeout`, if the language can. May wait for
     /// locks of the language: the server calls it on a thread of its own.
     fn interrupt(&self, request: &Arc<Request>) {

@@ -156,6 +156,10 @@ impl ThreadFrame for NoFrame {
     fn work(&self, batch: &mut (dyn FnMut() + Send)) {
         batch();
     }
+
+    fn begin_turn(&self) {}
+
+    fn end_turn(&self, _is_waiting: bool) {}
 }
 
 /// A language with one lock for all of its threads, and handlers that never let go of it.
@@ -171,4 +175,8 @@ impl ThreadFrame for OneAtATime {
         let _held = lock(&self.0);
         batch();
     }
+
+    fn begin_turn(&self) {}
+
+    fn end_turn(&self, _is_waiting: bool) {}
 }

@@ -6,7 +6,6 @@
 use std::cell::Cell;
 use std::io;
 use std::ops::{Add, Sub};
-use std::sync::Arc;
 use std::time::Duration;
 
 use shuttle::rand::Rng;
@@ -16,7 +15,6 @@ pub(super) use shuttle::sync::{Condvar, Mutex, MutexGuard};
 pub(super) use shuttle::thread::{JoinHandle, Thread, park};
 
 pub(super) use super::event_loop::Runtime;
-use super::turns::Turns;
 
 /// Calls after which a batch ends: few, so that few steps lead to every state.
 pub(super) const MOST_CALLS: usize = 2;
@@ -24,7 +22,7 @@ pub(super) const MOST_CALLS: usize = 2;
 pub(super) const MOST_GIVEN_UP: usize = 1;
 pub(super) const QUIET_TICKS: u32 = 1;
 
-pub(super) fn event_loop(_turns: Arc<Turns>) -> io::Result<Runtime> {
+pub(super) fn event_loop(_begin_turn: impl Fn(), _end_turn: impl Fn()) -> io::Result<Runtime> {
     NOW.set(Duration::ZERO);
     SHORT_OF_THREADS.set(false);
     Ok(Runtime::default())
