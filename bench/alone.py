@@ -31,23 +31,28 @@ import fastapi_app
 import flask_app
 import starlette_app
 import uvloop
-from harness.workloads import json_body
+from harness import files
+from harness.workloads import BOUNDARY, form_body, json_body
 
 ROUNDS, CALLS, COUNTED = 7, 1000, 500
+PIECE = 64 << 10  # of a body, as servers hand it in
 HOST = (b"host", b"127.0.0.1:8000")
 
 
 def http_scope(method: str, path: str, body: bytes) -> dict[str, Any]:
-    fields = [HOST, (b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))] if body else [HOST]
+    kind = b"multipart/form-data; boundary=" + BOUNDARY.encode() if path == "/upload" else b"application/json"
+    fields = [HOST, (b"content-type", kind), (b"content-length", b"%d" % len(body))] if body else [HOST]
     return {
         "type": "http", "asgi": {"version": "3.0", "spec_version": "2.5"}, "http_version": "1.1", "scheme": "http", "method": method,
         "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "", "headers": fields,
-        "client": ("127.0.0.1", 1234), "server": ("127.0.0.1", 8000), "state": {}, "extensions": {},
+        "client": ("127.0.0.1", 1234), "server": ("127.0.0.1", 8000), "state": {}, "extensions": {"http.response.pathsend": {}},
     }  # fmt: skip
 
 
 async def call_asgi(app: Any, method: str, path: str, body: bytes) -> None:
-    events = [{"type": "http.request", "body": body, "more_body": False}]
+    pieces = [body[at : at + PIECE] for at in range(0, len(body), PIECE)] or [b""]
+    events = [{"type": "http.request", "body": piece, "more_body": True} for piece in reversed(pieces)]
+    events[0]["more_body"] = False
 
     async def receive() -> dict[str, Any]:
         return events.pop() if events else await asyncio.get_running_loop().create_future()
@@ -88,6 +93,8 @@ async def main(chosen: str | None, calls: int, rounds: int) -> None:
         "Starlette, hello": lambda: time_asgi(starlette_app.app, "GET", "/hello"),
         "FastAPI, a number in the path": lambda: time_asgi(fastapi_app.app, "GET", "/users/42"),
         "FastAPI, 1 KB of JSON": lambda: time_asgi(fastapi_app.app, "POST", "/json", json_body()),
+        "FastAPI, an UploadFile of 1 MB": lambda: time_asgi(fastapi_app.app, "POST", "/upload", form_body()),
+        "Starlette, a FileResponse": lambda: time_asgi(starlette_app.app, "GET", "/static/100k.bin"),
         "Flask, hello": lambda: time_wsgi(flask_app.app, "/hello"),
     }
     taken: dict[str, list[float]] = {name: [] for name in cases if chosen in (None, name)}
@@ -98,7 +105,8 @@ async def main(chosen: str | None, calls: int, rounds: int) -> None:
         print(f"{name:32} {statistics.median(each):8.1f} us of CPU [{min(each):.1f}, {max(each):.1f}]")
 
 
-CASES = ("bare ASGI", "Starlette, hello", "FastAPI, a number in the path", "FastAPI, 1 KB of JSON", "Flask, hello")
+CASES = ("bare ASGI", "Starlette, hello", "FastAPI, a number in the path", "FastAPI, 1 KB of JSON", "FastAPI, an UploadFile of 1 MB",
+         "Starlette, a FileResponse", "Flask, hello")  # fmt: skip
 
 
 def count(name: str, calls: int) -> int:
@@ -125,6 +133,7 @@ parser.add_argument("--count", action="store_true", help="instructions instead o
 parser.add_argument("--case", choices=CASES, help="this one alone, in one round")
 parser.add_argument("--calls", type=int, default=CALLS, help=f"calls in a round (default {CALLS})")
 options = parser.parse_args()
+files.make()
 if options.count:
     for case in CASES if options.case is None else (options.case,):
         each = (count(case, 3 * COUNTED) - count(case, COUNTED)) / (2 * COUNTED)
