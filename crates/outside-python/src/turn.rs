@@ -36,7 +36,8 @@ thread_local! {
     static DEFERS: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether a thread that has added a command is to wake the asyncio thread now. `is_first`: nobody has woken it yet.
+/// Called by a thread that has added a command: returns whether the thread is to wake asyncio's now. `is_first`: the command is the first
+/// since asyncio took its last ones, so no wake-up is on its way.
 pub(crate) fn is_to_wake(is_first: bool) -> bool {
     if !IS_INSIDE.get() {
         return is_first;

@@ -1,5 +1,5 @@
 //! Memory that safe Rust cannot reach: the only crate with `unsafe`. Each public function takes and gives values that are safe to
-//! use, and none runs code of the program.
+//! use, and none runs code of the program. The two calls of the C library that the server needs are here for the same reason.
 //!
 //! JSON and Python's plain values, without a call or a count for each: texts in `str`, whole numbers, floats, booleans and
 //! `None` are written from where they lie, and texts are made from the bytes of a document.

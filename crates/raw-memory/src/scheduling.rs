@@ -17,8 +17,8 @@ pub fn set_batch_policy(is_batch: bool) -> bool {
     let (from, to) = if is_batch { (USUAL, BATCH) } else { (BATCH, USUAL) };
     let mut now = USUAL;
     let mut parameter: Parameter = [0; 32];
-    // SAFETY: the declarations are those of pthread_self(3) and pthread_setschedparam(3), where the name of a thread is a word. The
-    // thread is the calling one, so it lives, and both pointers are to variables of at least the size that the functions expect.
+    // SAFETY: the declarations are those of pthread_self(3), pthread_getschedparam(3) and pthread_setschedparam(3), where the name of a thread is a
+    // word. The thread is the calling one, so it lives, and both pointers are to variables of at least the size that the functions expect.
     unsafe {
         unsafe extern "C" {
             fn pthread_self() -> usize;
